@@ -1,0 +1,129 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Receipt says where appended events are.
+type Receipt struct {
+	Epoch string
+	// Seqs has the seq of each event, in the order of the arguments. A seq
+	// names its event; it is no proof that all seqs below it are decided.
+	Seqs []uint64
+	// Duplicate is true if nothing was added, because the log already held
+	// every event's ID.
+	Duplicate bool
+}
+
+// Cursor names the last of the appended events, without its tag. It can be
+// followed from at once.
+func (r Receipt) Cursor() Cursor {
+	c := Cursor{Epoch: r.Epoch}
+	if n := len(r.Seqs); n > 0 {
+		c.Seq = r.Seqs[n-1]
+	}
+	return c
+}
+
+// Appender is a log that can be written to. Use [Append] to reach it.
+type Appender interface {
+	// Append adds the events in order, all or none, and returns when they are
+	// as durable as the store makes them. Seq and Time are assigned by the
+	// log, whatever the arguments hold. The arguments are copied before it
+	// returns. An event whose ID the log still holds is not added again: its
+	// seq is that of the first. [ErrUnknownOutcome] wraps a failure that may
+	// have come after the commit. See [CheckAppend] for what is refused.
+	Append(ctx context.Context, events ...Event) (Receipt, error)
+}
+
+// Trimmer is a log that can forget its oldest events. Use [Trim] to reach it.
+type Trimmer interface {
+	// Trim removes every event at or below seq, but nothing above the head,
+	// and raises the floor in the same transaction. Many are removed in
+	// several transactions of at most about 1,000 events, oldest first, so
+	// that writers get their turn. It returns how many events were removed,
+	// also with an error.
+	Trim(ctx context.Context, seq uint64) (removed int, err error)
+}
+
+// Renewer is a log that can be given a new epoch. Use [Renew] to reach it.
+type Renewer interface {
+	// Renew replaces the epoch by a new random one and returns it. Events and
+	// seqs stay. Every open stream gets a [*ResetError], every older cursor is
+	// foreign. It is what a restore from a backup has to end with.
+	Renew(ctx context.Context) (epoch string, err error)
+}
+
+// FilterReader is a source that can leave out events by itself, by an index
+// perhaps. Use [ReadFiltered] to reach it.
+type FilterReader interface {
+	// ReadFiltered is [Source.Read] without the events that f does not match;
+	// limit counts those that match.
+	ReadFiltered(ctx context.Context, after Cursor, limit int, f Filter) (Page, error)
+}
+
+// Append appends to the log, or to the one it wraps; if neither is an
+// [Appender] the error is [errors.ErrUnsupported].
+func Append(ctx context.Context, log Log, events ...Event) (Receipt, error) {
+	a, ok := capability[Appender](log)
+	if !ok {
+		return Receipt{}, unsupported(log, "Append")
+	}
+	return a.Append(ctx, events...)
+}
+
+// Trim removes events at or below seq from the log, or from the one it wraps;
+// if neither is a [Trimmer] the error is [errors.ErrUnsupported].
+func Trim(ctx context.Context, log Log, seq uint64) (removed int, err error) {
+	t, ok := capability[Trimmer](log)
+	if !ok {
+		return 0, unsupported(log, "Trim")
+	}
+	return t.Trim(ctx, seq)
+}
+
+// Renew gives the log, or the one it wraps, a new epoch; if neither is a
+// [Renewer] the error is [errors.ErrUnsupported].
+func Renew(ctx context.Context, log Log) (epoch string, err error) {
+	r, ok := capability[Renewer](log)
+	if !ok {
+		return "", unsupported(log, "Renew")
+	}
+	return r.Renew(ctx)
+}
+
+// ReadFiltered reads with the filter pushed down if the source, or one that it
+// wraps, is a [FilterReader]. Otherwise it reads one page and filters that, so
+// Events may be empty though Next advanced.
+func ReadFiltered(ctx context.Context, src Source, after Cursor, limit int, f Filter) (Page, error) {
+	if !f.Empty() {
+		if fr, ok := capability[FilterReader](src); ok {
+			return fr.ReadFiltered(ctx, after, limit, f)
+		}
+	}
+	page, err := src.Read(ctx, after, limit)
+	page.Events = f.Select(page.Events)
+	return page, err
+}
+
+// capability finds T in the log or in what it wraps: a wrapper has a method
+// Unwrap() Log.
+func capability[T any](log any) (T, bool) {
+	for {
+		if t, ok := log.(T); ok {
+			return t, true
+		}
+		w, ok := log.(interface{ Unwrap() Log })
+		if !ok {
+			var zero T
+			return zero, false
+		}
+		log = w.Unwrap()
+	}
+}
+
+func unsupported(log any, what string) error {
+	return fmt.Errorf("cdc: %T has no %s: %w", log, what, errors.ErrUnsupported)
+}

@@ -1,0 +1,3 @@
+module github.com/gapless-go/gapless
+
+go 1.26
