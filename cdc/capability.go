@@ -57,7 +57,7 @@ type Renewer interface {
 }
 
 // FilterReader is a source that can leave out events by itself, by an index
-// perhaps. Use [ReadFiltered] to reach it.
+// perhaps. [Follow] and [ReadFiltered] use it.
 type FilterReader interface {
 	// ReadFiltered is [Source.Read] without the events that f does not match;
 	// limit counts those that match.
@@ -94,14 +94,13 @@ func Renew(ctx context.Context, log Log) (epoch string, err error) {
 	return r.Renew(ctx)
 }
 
-// ReadFiltered reads with the filter pushed down if the source, or one that it
-// wraps, is a [FilterReader]. Otherwise it reads one page and filters that, so
-// Events may be empty though Next advanced.
+// ReadFiltered reads with the filter pushed down if the source is a
+// [FilterReader]. Otherwise it reads one page and filters that, so Events may
+// be empty though Next advanced. It does not look into a wrapper, which may
+// give out other events than the log that it wraps.
 func ReadFiltered(ctx context.Context, src Source, after Cursor, limit int, f Filter) (Page, error) {
-	if !f.Empty() {
-		if fr, ok := capability[FilterReader](src); ok {
-			return fr.ReadFiltered(ctx, after, limit, f)
-		}
+	if fr, ok := src.(FilterReader); ok && !f.Empty() {
+		return fr.ReadFiltered(ctx, after, limit, f)
 	}
 	page, err := src.Read(ctx, after, limit)
 	page.Events = f.Select(page.Events)

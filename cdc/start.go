@@ -46,7 +46,7 @@ func (s Start) String() string {
 // Cursor returns the cursor of a start made by [After]; ok is false for the
 // others and for a text that is no start.
 func (s Start) Cursor() (c Cursor, ok bool) {
-	if s == Latest || s == latestText || s == Beginning {
+	if s == Latest || s == Beginning {
 		return Cursor{}, false
 	}
 	c, err := ParseCursor(string(s))

@@ -1,0 +1,260 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// HubOptions of [NewHub]; nil means the defaults.
+type HubOptions struct {
+	// TailEvents and TailBytes ([Event.Size]) bound the newest part of the log
+	// that is kept in memory. 0 means 8192 events and 16 MiB. A follower that
+	// falls further behind reads the log.
+	TailEvents int
+	TailBytes  int
+
+	// OnError is told every error of the log that the Hub recovers from: it
+	// waits, subscribes again and reads what it missed. It is called by the
+	// Hub's only reader and must not block. nil means nobody is told.
+	OnError func(error)
+}
+
+// Hub makes many followers of one log cheap for one process: it has one
+// subscription on the log and one reader, which keeps the newest events in a
+// shared tail. Followers are positions in that tail. Those below it read the
+// log, and the Hub makes one read of identical or neighbouring ones. It is a
+// [Log] itself. Use [NewHub] and Close.
+type Hub struct {
+	log  Log
+	opts HubOptions
+
+	ctx    context.Context // ended by Close
+	cancel context.CancelFunc
+	group  sync.WaitGroup // the reader and the shared reads
+
+	bounds flights[struct{}, Bounds]
+	edge   flights[edgeRead, Page]
+	cold   coldReads
+
+	mu      sync.Mutex
+	tail    tail          // its epoch is empty until the log was reached for the first time
+	joins   uint64        // how often followers had to read the source themselves
+	resets  uint64        // how often the log was replaced
+	reset   *ResetError   // of the last time
+	changed chan struct{} // closed at the next change; nil while nobody waits
+	subs    map[*hubSubscription]struct{}
+}
+
+// NewHub returns a Hub on the log and starts its reader. It reaches the log as
+// soon as the log can be reached. It ends when it is closed, or the log is.
+func NewHub(log Log, opts *HubOptions) *Hub {
+	var o HubOptions
+	if opts != nil {
+		o = *opts
+	}
+	if o.TailEvents <= 0 {
+		o.TailEvents = 8192
+	}
+	if o.TailBytes <= 0 {
+		o.TailBytes = 16 << 20
+	}
+	h := &Hub{log: log, opts: o, subs: map[*hubSubscription]struct{}{}}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.group.Go(h.run)
+	return h
+}
+
+// Unwrap returns the log that the Hub stands on.
+func (h *Hub) Unwrap() Log { return h.log }
+
+// Close ends every subscription with [ErrClosed] and returns when the Hub's
+// goroutines have ended. It does not close the log. It is idempotent.
+func (h *Hub) Close() error {
+	h.end()
+	h.group.Wait()
+	return nil
+}
+
+// end begins the end: no goroutine starts after it.
+func (h *Hub) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cancel()
+	h.wake()
+}
+
+// spawn starts a goroutine that Close waits for, unless the Hub was closed.
+func (h *Hub) spawn(f func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ctx.Err() != nil {
+		return false
+	}
+	h.group.Go(f)
+	return true
+}
+
+// run is the reader: it keeps a session with the log until Close.
+func (h *Hub) run() {
+	var wait backoff
+	for h.ctx.Err() == nil {
+		err := h.session(&wait)
+		if errors.Is(err, ErrClosed) {
+			h.end() // the log will not come back
+		}
+		if h.ctx.Err() != nil {
+			return
+		}
+		if h.opts.OnError != nil {
+			h.opts.OnError(err)
+		}
+		wait.sleep(h.ctx)
+	}
+}
+
+// session subscribes, reads what was missed and then what comes, until the
+// subscription breaks. It does not return nil.
+func (h *Hub) session(wait *backoff) error {
+	sub, err := h.log.Subscribe(h.ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Close() }()
+	if err := h.catchUp(); err != nil {
+		return err
+	}
+	for {
+		events, err := sub.Next(h.ctx)
+		switch {
+		case err == nil && len(events) > 0:
+			err = h.extend(events)
+		case err == nil || errors.Is(err, ErrLagged):
+			err = h.catchUp()
+		}
+		if err != nil {
+			return err
+		}
+		wait.reset()
+	}
+}
+
+// catchUp reads from the end of the tail to the end of the log. Reading from a
+// cursor with its tag also finds a log that went back and grew again.
+func (h *Hub) catchUp() error {
+	end := h.position()
+	if end.Epoch == "" {
+		return h.restart(nil)
+	}
+	for {
+		page, err := h.log.Read(h.ctx, end, 1024)
+		if reset, ok := errors.AsType[*ResetError](err); ok {
+			return h.restart(reset)
+		}
+		if err != nil {
+			return err
+		}
+		if page.Next == end.Seq {
+			return nil
+		}
+		if err := page.check(end.Seq); err != nil {
+			return err
+		}
+		h.publish(page)
+		end = h.position()
+	}
+}
+
+// extend publishes events of the subscription that are above the tail.
+func (h *Hub) extend(events []Event) error {
+	end := h.position()
+	events = eventsAfter(events, end.Seq)
+	if len(events) == 0 {
+		return nil
+	}
+	page := Page{Events: events, Next: events[len(events)-1].Seq}
+	if err := page.check(end.Seq); err != nil {
+		return err
+	}
+	h.publish(page)
+	return nil
+}
+
+// restart puts an empty tail at the head of the log: the first time, when the
+// tail was overtaken by retention (followers read the log, which knows), or
+// when the log is another one (followers get the reset).
+func (h *Hub) restart(reset *ResetError) error {
+	b, err := h.log.Bounds(h.ctx)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if reset != nil && (reset.Reason != ReasonTruncated || b.Epoch != h.tail.end.Epoch) {
+		r := *reset
+		r.Floor, r.Head, r.Resume = b.Floor, b.Head, Cursor{Epoch: b.Epoch, Seq: b.Head}
+		if b.Epoch != h.tail.end.Epoch {
+			r.Reason = ReasonEpochChanged
+		}
+		h.resets++
+		h.reset = &r
+	}
+	h.cold.forget()
+	h.tail.reset(Cursor{Epoch: b.Epoch, Seq: b.Head})
+	h.joins++
+	h.wake()
+	return nil
+}
+
+func (h *Hub) position() Cursor {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.tail.end
+}
+
+func (h *Hub) publish(page Page) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tail.push(page, h.opts.TailEvents, h.opts.TailBytes)
+	h.wake()
+}
+
+// wake must be called with mu held.
+func (h *Hub) wake() {
+	if h.changed != nil {
+		close(h.changed)
+		h.changed = nil
+	}
+}
+
+// Slowest returns the lowest position of the followers of this Hub, as far as
+// they have told; ok is false if there is none.
+func (h *Hub) Slowest() (seq uint64, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.subs {
+		if at := s.position.Load(); at != unknownPosition && (!ok || at < seq) {
+			seq, ok = at, true
+		}
+	}
+	return seq, ok
+}
+
+// backoff waits longer after each failure: 50 ms doubled up to 5 s, and of
+// that a random half to the whole, so that many do not come back at once.
+type backoff struct{ failures int }
+
+func (b *backoff) reset() { b.failures = 0 }
+
+func (b *backoff) sleep(ctx context.Context) {
+	full := min(5*time.Second, 50*time.Millisecond<<min(b.failures, 10))
+	b.failures++
+	timer := time.NewTimer(full/2 + rand.N(full/2))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

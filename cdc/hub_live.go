@@ -1,0 +1,107 @@
+package cdc
+
+import (
+	"context"
+	"math"
+	"sync"
+	"sync/atomic"
+)
+
+// unknownPosition is the position of a follower that has not started.
+const unknownPosition = math.MaxUint64
+
+// Subscribe implements [Subscriber]. It takes effect at once, also while the
+// log cannot be reached: what is committed meanwhile is found when the Hub has
+// reached it again.
+func (h *Hub) Subscribe(ctx context.Context) (Subscription, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ctx.Err() != nil {
+		return nil, ErrClosed
+	}
+	s := &hubSubscription{hub: h, at: h.tail.end.Seq, joins: h.joins, resets: h.resets, closed: make(chan struct{})}
+	s.position.Store(unknownPosition)
+	h.subs[s] = struct{}{}
+	return s, nil
+}
+
+// hubSubscription is a position in the Hub's tail: it holds no events.
+type hubSubscription struct {
+	hub      *Hub
+	position atomic.Uint64 // what the follower has handled
+
+	// Of the goroutine that calls Next; the hub's mutex guards them only
+	// because they are compared with what it guards.
+	at     uint64 // everything up to here was returned
+	joins  uint64
+	resets uint64
+
+	once   sync.Once
+	closed chan struct{}
+}
+
+// hold implements holder.
+func (s *hubSubscription) hold(seq uint64) { s.position.Store(seq) }
+
+// Next implements [Subscription].
+func (s *hubSubscription) Next(ctx context.Context) ([]Event, error) {
+	for {
+		select { // what has ended wins over what is new
+		case <-s.closed:
+			return nil, ErrClosed
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		default:
+		}
+		events, changed, err := s.take()
+		if changed == nil {
+			return events, err
+		}
+		select {
+		case <-changed:
+		case <-s.closed:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// take returns what Next has to return, or the channel to wait on.
+func (s *hubSubscription) take() (events []Event, changed <-chan struct{}, err error) {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.ctx.Err() != nil:
+		return nil, nil, ErrClosed
+	case s.resets != h.resets:
+		return nil, nil, h.reset
+	case s.joins != h.joins:
+		s.joins, s.at = h.joins, h.tail.end.Seq
+		return nil, nil, nil
+	case s.at < h.tail.base.Seq:
+		s.at = h.tail.end.Seq
+		return nil, nil, ErrLagged
+	case s.at < h.tail.end.Seq:
+		page := h.tail.page(s.at, chunkEvents)
+		s.at = page.Next
+		return page.Events, nil, nil
+	}
+	if h.changed == nil {
+		h.changed = make(chan struct{})
+	}
+	return nil, h.changed, nil
+}
+
+// Close implements [Subscription].
+func (s *hubSubscription) Close() error {
+	s.once.Do(func() {
+		close(s.closed)
+		s.hub.mu.Lock()
+		defer s.hub.mu.Unlock()
+		delete(s.hub.subs, s)
+	})
+	return nil
+}
