@@ -147,8 +147,9 @@ func (r *retainer) followFloor(ctx context.Context, floor uint64) error {
 	if err != nil {
 		return err
 	}
-	cut := newSpan(page)
-	cut.last = r.spans[0].last
+	last := r.spans[0].last
+	rest := eventsAfter(page.Events, last)
+	cut := newSpan(Page{Events: page.Events[:len(page.Events)-len(rest)], Next: last})
 	r.events += cut.events - r.spans[0].events
 	r.bytes += cut.bytes - r.spans[0].bytes
 	r.spans[0] = cut
