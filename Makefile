@@ -1,0 +1,64 @@
+# What each command does: make help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+ADDR     ?= 127.0.0.1:8080
+DB       ?= gapless.db
+RETAIN   ?= 0
+FUZZTIME ?= 30s
+SOAKTIME ?= 10m
+BENCH    ?= .
+LINT     := $(CURDIR)/bin/golangci-lint
+
+# Every module of the repository but tools/, which only builds the linter.
+MODULES := $(shell find . \( -name node_modules -o -name .cache -o -name .git -o -path ./tools \) -prune -o -name go.mod -exec dirname {} \; | sort)
+each = for m in $(MODULES); do echo "== $$m: $(1)"; (cd "$$m" && $(1)); done
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## start the quickstart (ADDR, DB, RETAIN); needs nothing but Go
+	$(GO) run ./examples/quickstart -addr $(ADDR) -db $(DB) -retain $(RETAIN)
+
+.PHONY: test
+test: install ## vet and test every module with the race detector; a server that cannot be started is a failure
+	@$(call each,$(GO) vet ./...)
+	@export GAPLESS_REQUIRE=all; $(call each,$(GO) test -race -timeout 15m ./...)
+
+.PHONY: install
+install: ## install what the tests need and is missing (Debian packages)
+	@scripts/install
+
+.PHONY: lint
+lint: $(LINT) ## golangci-lint, gofumpt, goimports, go fix and tidy modules, changing nothing
+	@$(call each,$(LINT) run --config $(CURDIR)/.golangci.yml ./...)
+	@$(call each,$(CURDIR)/scripts/unfixed)
+	@$(call each,$(GO) mod tidy -diff)
+
+# Built once: it is large. The build cache keeps its parts when the version changes.
+$(LINT): tools/go.mod tools/go.sum
+	$(GO) build -C tools -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: format
+format: $(LINT) ## apply gofumpt, goimports and go fix
+	@$(call each,$(GO) fix ./... && $(LINT) fmt --config $(CURDIR)/.golangci.yml ./...)
+
+.PHONY: soak
+soak: install ## the long campaigns, SOAKTIME each (10m)
+	@export GAPLESS_REQUIRE=all GAPLESS_SOAK=$(SOAKTIME); $(call each,$(GO) test -race -count=1 -timeout 6h -v -run 'Soak' ./...)
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@$(call each,$(CURDIR)/scripts/fuzz $(FUZZTIME))
+
+.PHONY: bench
+bench: ## every benchmark (BENCH=regexp)
+	@$(call each,$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin .cache

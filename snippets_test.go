@@ -1,0 +1,198 @@
+package gapless_test
+
+import (
+	"errors"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A fenced block of a document is a promise, so each one is checked:
+//
+//   - ```go is type-checked: as a file if it starts with "package", else as the
+//     body of a function, after any import declarations. `<!-- go: db *sql.DB -->`
+//     on the line before gives that function parameters.
+//   - ```sh holds only commands that a test runs: make and its targets, or
+//     whatever `<!-- tested by TestName -->` on the line before names.
+//
+// Other blocks (text, json, sql …) are illustrations.
+type block struct {
+	file   string
+	line   int
+	lang   string // the first word after the fence
+	marker string // an HTML comment on the line before, without its brackets
+	text   string
+}
+
+func blocks(t *testing.T, lang string) []block {
+	t.Helper()
+	var found []block
+	for _, p := range files(t, ".md") {
+		for _, b := range blocksOf(p, read(t, p)) {
+			if b.lang == lang {
+				found = append(found, b)
+			}
+		}
+	}
+	return found
+}
+
+func blocksOf(file, text string) []block {
+	var found []block
+	var open *block
+	before := ""
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		trimmed := strings.TrimSpace(line)
+		info, fence := strings.CutPrefix(trimmed, "```")
+		switch {
+		case fence && open == nil:
+			lang, _, _ := strings.Cut(info, " ")
+			open = &block{file: file, line: number, lang: lang, marker: comment(before)}
+		case fence:
+			found = append(found, *open)
+			open = nil
+		case open != nil:
+			open.text += line
+		}
+		before = trimmed
+	}
+	return found
+}
+
+func comment(line string) string {
+	text, ok := strings.CutPrefix(line, "<!--")
+	if !ok {
+		return ""
+	}
+	return strings.TrimSpace(strings.TrimSuffix(text, "-->"))
+}
+
+func withoutFences(text string) string {
+	var b strings.Builder
+	inside := false
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") {
+			inside = !inside
+		} else if !inside {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+func TestShellBlocksAreRunByATest(t *testing.T) {
+	makefile := read(t, "Makefile")
+	tests := map[string]bool{}
+	for _, f := range parseAll(t) {
+		for _, d := range f.ast.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && f.isTest() && strings.HasPrefix(fn.Name.Name, "Test") {
+				tests[fn.Name.Name] = true
+			}
+		}
+	}
+	for _, b := range blocks(t, "sh") {
+		if name, ok := strings.CutPrefix(b.marker, "tested by "); ok {
+			if !tests[name] {
+				t.Errorf("%s:%d: no test is named %s", b.file, b.line, name)
+			}
+			continue
+		}
+		for line := range strings.Lines(b.text) {
+			command, _, _ := strings.Cut(line, "#")
+			if command = strings.TrimSpace(command); command == "" {
+				continue
+			}
+			target, ok := strings.CutPrefix(command, "make ")
+			target, _, _ = strings.Cut(target, " ")
+			if !ok || !strings.Contains(makefile, "\n"+target+":") {
+				t.Errorf("%s:%d: %q is no make target, and no test is named on the line before the block as <!-- tested by TestName -->", b.file, b.line, command)
+			}
+		}
+	}
+}
+
+func TestGoBlocksCompile(t *testing.T) {
+	snippets := blocks(t, "go")
+	if len(snippets) == 0 {
+		t.Skip("the docs have no Go code yet")
+	}
+	fset := token.NewFileSet()
+	parsed := make([]*ast.File, len(snippets))
+	var imported []string
+	for i, b := range snippets {
+		f, err := parser.ParseFile(fset, b.file, asFile(b), parser.SkipObjectResolution)
+		if err != nil {
+			t.Errorf("%s:%d: %v", b.file, b.line, err)
+			continue
+		}
+		parsed[i] = f
+		imported = append(imported, goFile{ast: f}.importPaths()...)
+	}
+	imp := importer.ForCompiler(fset, "gc", exports(t, imported))
+	for i, f := range parsed {
+		if f == nil {
+			continue
+		}
+		b := snippets[i]
+		config := types.Config{Importer: imp, Error: func(err error) {
+			// Soft errors are unused variables: fine in a fragment.
+			if e, ok := errors.AsType[types.Error](err); !ok || !e.Soft {
+				t.Errorf("%s:%d: the code in this block does not compile: %v", b.file, b.line, err)
+			}
+		}}
+		config.Check("snippet", fset, []*ast.File{f}, nil) //nolint:errcheck // every error went to config.Error
+	}
+}
+
+var importDecl = regexp.MustCompile(`(?s)^\s*import\s*(\(.*?\)|"[^"]*"|\w+ "[^"]*")[ \t]*\n`)
+
+// asFile makes a file of a fragment, on one line with its own lines.
+func asFile(b block) string {
+	if strings.HasPrefix(strings.TrimSpace(b.text), "package ") {
+		return b.text
+	}
+	imports := ""
+	rest := b.text
+	for m := importDecl.FindString(rest); m != ""; m = importDecl.FindString(rest) {
+		imports, rest = imports+m, rest[len(m):]
+	}
+	params, _ := strings.CutPrefix(b.marker, "go:")
+	if declares.MatchString(rest) {
+		return "package snippet\n" + imports + rest
+	}
+	return "package snippet\n" + imports + "func _(" + params + ") {\n" + rest + "\n}\n"
+}
+
+// declares matches a fragment of declarations, which cannot be in a function.
+var declares = regexp.MustCompile(`(?m)^func (\([^)]*\) )?\w+`)
+
+// exports finds the compiled form of packages for the type checker.
+func exports(t *testing.T, packages []string) func(string) (io.ReadCloser, error) {
+	t.Helper()
+	slices.Sort(packages)
+	args := append([]string{"list", "-export", "-deps", "-f", "{{.ImportPath}}={{.Export}}", "--"}, slices.Compact(packages)...)
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("packages that the docs import: %v", err)
+	}
+	file := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		if p, export, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			file[p] = export
+		}
+	}
+	return func(p string) (io.ReadCloser, error) { return os.Open(file[p]) }
+}
