@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -75,9 +76,10 @@ func undocumentedSpec(d *ast.GenDecl, spec ast.Spec) []string {
 		if s.Doc.Text() == "" && (d.Lparen != token.NoPos || d.Doc.Text() == "") {
 			names = append(names, s.Name.Name)
 		}
-		for _, field := range members(s) {
+		fields := members(s)
+		for i, field := range fields {
 			for _, n := range field.Names {
-				if n.IsExported() && field.Doc.Text() == "" && field.Comment.Text() == "" {
+				if n.IsExported() && !hasComment(field) && !named(fields[:i], n.Name) {
 					names = append(names, s.Name.Name+"."+n.Name)
 				}
 			}
@@ -97,6 +99,15 @@ func members(s *ast.TypeSpec) []*ast.Field {
 		}
 	}
 	return nil
+}
+
+func hasComment(field *ast.Field) bool { return field.Doc.Text()+field.Comment.Text() != "" }
+
+// named reports whether the comment of an earlier field speaks for this one too.
+func named(fields []*ast.Field, name string) bool {
+	return slices.ContainsFunc(fields, func(field *ast.Field) bool {
+		return slices.Contains(strings.Fields(field.Doc.Text()), name)
+	})
 }
 
 func receiverIsExported(d *ast.FuncDecl) bool {

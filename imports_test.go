@@ -73,7 +73,7 @@ func layerOf(dir string) (layer, bool) {
 
 func (l layer) allows(imported string) bool {
 	if folder, ok := strings.CutPrefix(imported, module+"/"); ok {
-		return within(folder, l.folder) || withinExactly(folder, l.ours)
+		return within(folder, l.folder) || slices.Contains(l.ours, folder)
 	}
 	first, _, _ := strings.Cut(imported, "/")
 	return !strings.Contains(first, ".") || withinAny(imported, l.clients)
@@ -91,10 +91,6 @@ func withinAny(dir string, folders []string) bool {
 		}
 	}
 	return false
-}
-
-func withinExactly(dir string, folders []string) bool {
-	return slices.Contains(folders, dir)
 }
 
 func TestLayersRefuseWhatTheyShould(t *testing.T) {
