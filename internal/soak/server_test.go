@@ -1,0 +1,133 @@
+package soak_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// full reports whether the campaigns have their full size.
+func full() bool { return os.Getenv("GAPLESS_SOAK") != "" }
+
+// pick returns the size of a campaign.
+func pick[T any](short, soak T) T {
+	if full() {
+		return soak
+	}
+	return short
+}
+
+// server is a quickstart process on a database and a port that stay the same
+// when it is started again.
+type server struct {
+	t       *testing.T
+	binary  string
+	db      string
+	addr    string
+	args    []string
+	process *exec.Cmd
+}
+
+func newServer(t *testing.T, args ...string) *server {
+	t.Helper()
+	dir := t.TempDir()
+	s := &server{t: t, binary: filepath.Join(dir, "quickstart"), db: filepath.Join(dir, "gapless.db"), addr: freeAddr(t), args: args}
+	build := exec.Command("go", "build", "-o", s.binary, "github.com/gapless-go/gapless/examples/quickstart")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	t.Cleanup(func() { s.stop(syscall.SIGKILL) })
+	s.start()
+	return s
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func (s *server) url(path string) string { return "http://" + s.addr + path }
+
+func (s *server) start() {
+	s.t.Helper()
+	s.process = exec.Command(s.binary, append([]string{"-addr", s.addr, "-db", s.db}, s.args...)...)
+	s.process.Stderr = os.Stderr
+	if err := s.process.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		resp, err := http.Get(s.url("/healthz"))
+		if err == nil {
+			resp.Body.Close()
+			return
+		}
+	}
+	s.t.Fatal("the server does not answer")
+}
+
+// stop ends the process with the signal and waits for it.
+func (s *server) stop(sig syscall.Signal) {
+	if s.process == nil {
+		return
+	}
+	_ = s.process.Process.Signal(sig)
+	_ = s.process.Wait()
+	s.process = nil
+}
+
+// rss is the resident memory of the process now, in bytes.
+func (s *server) rss() int64 {
+	s.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process.Process.Pid))
+	if err != nil {
+		s.t.Skipf("no resident size on this system: %v", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return kb << 10
+		}
+	}
+	s.t.Fatal("no VmRSS")
+	return 0
+}
+
+// post appends events as NDJSON; the seq of the last is in the cursor returned.
+func (s *server) post(ctx context.Context, lines []string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url("/events"), strings.NewReader(strings.Join(lines, "\n")+"\n"))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	last := ""
+	for in := bufio.NewScanner(resp.Body); in.Scan(); {
+		last = in.Text()
+	}
+	if resp.StatusCode/100 != 2 || !strings.Contains(last, "cursor") {
+		return fmt.Errorf("status %d: %s", resp.StatusCode, last)
+	}
+	return nil
+}
