@@ -1,0 +1,111 @@
+package boltlog_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gapless-go/gapless/cdc"
+	boltlog "github.com/gapless-go/gapless/source/bolt"
+)
+
+// unpolled is a log whose subscriptions only wake-ups can wake.
+func unpolled(t *testing.T) *boltlog.Log {
+	return open(t, newPath(t), &boltlog.Options{PollInterval: -1})
+}
+
+// TestSubscribeTakesEffectAtOnce: a commit right after Subscribe ends Next,
+// many commits end it once, and none is reported that was there before.
+func TestSubscribeTakesEffectAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := unpolled(t)
+		add(t, l, "before")
+		sub, err := l.Subscribe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Close()
+		add(t, l, "a")
+		add(t, l, "b")
+		if _, err := sub.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		woken := make(chan error, 1)
+		go func() {
+			_, err := sub.Next(t.Context())
+			woken <- err
+		}()
+		synctest.Wait()
+		select {
+		case err := <-woken:
+			t.Errorf("Next returned %v though nothing is new", err)
+		default:
+		}
+		add(t, l, "c")
+		if err := <-woken; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestNextEndsWithContext and consumes nothing.
+func TestNextEndsWithContext(t *testing.T) {
+	for _, poll := range []time.Duration{-1, time.Hour, time.Microsecond} {
+		l := open(t, newPath(t), &boltlog.Options{PollInterval: poll})
+		ctx, cancel := context.WithCancel(t.Context())
+		sub, err := l.Subscribe(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel() // ends neither the subscription nor what it is owed
+		add(t, l, "a")
+		if _, err := sub.Next(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("poll %v: got %v, want Canceled", poll, err)
+		}
+		if _, err := sub.Next(t.Context()); err != nil {
+			t.Errorf("poll %v: got %v, want the wake-up", poll, err)
+		}
+		if err := errors.Join(sub.Close(), sub.Close()); err != nil {
+			t.Error(err)
+		}
+		if _, err := sub.Next(t.Context()); !errors.Is(err, cdc.ErrClosed) {
+			t.Errorf("poll %v: got %v after Close, want ErrClosed", poll, err)
+		}
+	}
+}
+
+// TestTwoHandles on one DB: each sees at once what the other acknowledged, and
+// its followers are woken, by a Renew too.
+func TestTwoHandles(t *testing.T) {
+	db := newDB(t)
+	a, b := on(t, db, "x"), on(t, db, "x")
+	sub, err := b.Subscribe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Close()
+	for i := range uint64(3) {
+		if r := add(t, a, fmt.Sprint("a", i)); r.Seqs[0] != 2*i+1 {
+			t.Errorf("got seq %d, want %d", r.Seqs[0], 2*i+1)
+		}
+		if _, err := sub.Next(t.Context()); err != nil || bounds(t, b).Head != 2*i+1 {
+			t.Errorf("Next: got %v at head %d, want a wake-up at %d", err, bounds(t, b).Head, 2*i+1)
+		}
+		add(t, b, fmt.Sprint("b", i))
+		if _, err := sub.Next(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	wantTexts(t, all(t, a, 10), "a0", "b0", "a1", "b1", "a2", "b2")
+	epoch, err := a.Renew(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = sub.Next(t.Context())
+	if r, ok := errors.AsType[*cdc.ResetError](err); !ok || r.Resume.Epoch != epoch {
+		t.Errorf("Next after a Renew by the other: got %v, want the reset to %s", err, epoch)
+	}
+}
