@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
@@ -144,7 +143,6 @@ func (l *Log) commitQueued() {
 					return err
 				}
 			}
-			runtime.Gosched() // callers of the last commit may be about to come back
 		}
 	})
 	if len(batch) == 0 { // no transaction, or all have withdrawn
