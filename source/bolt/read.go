@@ -58,9 +58,6 @@ func (l *Log) look(ctx context.Context, fn func(v *view) error) error {
 }
 
 func (v *view) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
-	if limit < 1 {
-		return cdc.Page{}, fmt.Errorf("limit is %d: give at least 1", limit)
-	}
 	b := v.bounds()
 	if err := b.Check(after); err != nil {
 		return cdc.Page{}, err
@@ -75,7 +72,7 @@ func (v *view) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page,
 	if after.Seq >= v.head {
 		return cdc.Page{Next: after.Seq}, nil
 	}
-	return v.page(ctx, after.Seq, limit)
+	return v.page(ctx, after.Seq, max(limit, 1))
 }
 
 // event returns what is stored at the cursor, or nil; nil too if no tag asks.

@@ -90,11 +90,10 @@ func TestReadPageBytes(t *testing.T) {
 	}
 }
 
-func TestReadRefuses(t *testing.T) {
+// TestEndedContext: nothing is done for a caller who has gone.
+func TestEndedContext(t *testing.T) {
 	l := newLog(t)
 	after := cdc.Cursor{Epoch: bounds(t, l).Epoch}
-	_, err := l.Read(t.Context(), after, 0)
-	wantErr(t, err, "bolt: read", "limit is 0")
 	mine := errors.New("my cause")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(mine)

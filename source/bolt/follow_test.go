@@ -1,0 +1,81 @@
+package boltlog_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/gapless-go/gapless/cdc"
+	"go.etcd.io/bbolt"
+)
+
+// TestFollow over the log and over a Hub, beside Append and AppendTx: every event once, in order.
+func TestFollow(t *testing.T) {
+	const writers, each = 4, 100
+	db := newDB(t)
+	l := on(t, db, "")
+	hub := cdc.NewHub(l, nil)
+	defer hub.Close()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var all sync.WaitGroup
+	for name, log := range map[string]cdc.Log{"log": l, "hub": hub} {
+		all.Go(func() {
+			seen := uint64(0)
+			for batch, err := range cdc.Follow(ctx, log, cdc.Beginning, nil) {
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				for _, e := range batch.Events {
+					if seen++; e.Seq != seen {
+						t.Errorf("%s: got event %d, want %d", name, e.Seq, seen)
+					}
+				}
+				if seen == writers*each {
+					return
+				}
+			}
+		})
+	}
+	for w := range writers {
+		all.Go(func() {
+			for n := range each {
+				var err error
+				if e := ev("%d %d", w, n); n%2 == 0 {
+					_, err = l.Append(t.Context(), e)
+				} else {
+					err = db.Update(func(tx *bbolt.Tx) error {
+						_, err := l.AppendTx(tx, e)
+						return err
+					})
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestNoReadTransactionIsHeld while a page is delivered.
+func TestNoReadTransactionIsHeld(t *testing.T) {
+	l := newLog(t)
+	for i := range 5 {
+		add(t, l, fmt.Sprint(i))
+	}
+	n := 0
+	for batch, err := range cdc.Follow(t.Context(), l, cdc.Beginning, &cdc.FollowOptions{PageSize: 2}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if open := l.DB().Stats().OpenTxN; open != 0 {
+			t.Errorf("at %v: %d read transactions are open, want none", batch.Cursor, open)
+		}
+		if n += len(batch.Events); n == 5 {
+			return
+		}
+	}
+}
