@@ -93,8 +93,9 @@ func (v *view) event(at cdc.Cursor) (*cdc.Event, error) {
 
 // page returns the events above after, which is below the head.
 func (v *view) page(ctx context.Context, after uint64, limit int) (cdc.Page, error) {
-	var page cdc.Page
 	size := 0
+	room := min(uint64(limit), v.head-after, 1024) // seqs are dense; more than this is rare in a page
+	page := cdc.Page{Events: make([]cdc.Event, 0, room)}
 	c := v.events.Cursor()
 	for key, value := c.Seek(seqKey(after + 1)); key != nil; key, value = c.Next() {
 		if len(page.Events)%256 == 255 && ctx.Err() != nil {
