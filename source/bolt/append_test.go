@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,6 +176,15 @@ func TestAppendTx(t *testing.T) {
 			t.Errorf("second append of the transaction: got seqs %v, want [3 1]", r.Seqs)
 		}
 		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		if r, err := l.AppendTx(tx); err != nil || r.Duplicate || len(r.Seqs) != 0 || r.Epoch == "" {
+			t.Errorf("append of nothing: got %+v, %v; want the epoch alone", r, err)
+		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -358,16 +368,18 @@ func TestConcurrent(t *testing.T) {
 	callers.Wait()
 }
 
-// TestCloseBesideAppends: each append is acknowledged and there, or refused.
+// TestCloseBesideAppends: each append is acknowledged and there, or refused,
+// and nothing is written after Close has returned.
 func TestCloseBesideAppends(t *testing.T) {
-	path := newPath(t)
-	l := open(t, path, nil)
-	acked := make(chan uint64, 10_000)
+	db := newDB(t)
+	l, other := on(t, db, ""), on(t, db, "")
+	var acked atomic.Uint64
+	started := make(chan struct{}, 8000)
 	var callers sync.WaitGroup
 	for range 8 {
 		callers.Go(func() {
 			for range 1000 {
-				r, err := l.Append(context.Background(), ev("x"))
+				_, err := l.Append(context.Background(), ev("x"))
 				if errors.Is(err, cdc.ErrClosed) {
 					return
 				}
@@ -375,23 +387,20 @@ func TestCloseBesideAppends(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				acked <- r.Seqs[0]
+				acked.Add(1)
+				started <- struct{}{}
 			}
 		})
 	}
 	for range 20 {
-		<-acked
+		<-started
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+	closed := bounds(t, other).Head
 	callers.Wait()
-	close(acked)
-	n := 20
-	for range acked {
-		n++
-	}
-	if head := bounds(t, open(t, path, nil)).Head; head != uint64(n) {
-		t.Errorf("got head %d, want the %d acknowledged appends", head, n)
+	if head := bounds(t, other).Head; head != closed || head != acked.Load() {
+		t.Errorf("got head %d, %d when Close returned; want the %d acknowledged appends", head, closed, acked.Load())
 	}
 }

@@ -224,7 +224,7 @@ func TestSeveralLogsInOneFile(t *testing.T) {
 
 // TestClose: idempotent, ends what waits, later calls give ErrClosed.
 func TestClose(t *testing.T) {
-	l := newLog(t)
+	l := unpolled(t)
 	add(t, l, "a")
 	sub, err := l.Subscribe(t.Context())
 	if err != nil {

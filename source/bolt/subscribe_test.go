@@ -10,6 +10,7 @@ import (
 
 	"github.com/gapless-go/gapless/cdc"
 	boltlog "github.com/gapless-go/gapless/source/bolt"
+	"go.etcd.io/bbolt"
 )
 
 // unpolled is a log whose subscriptions only wake-ups can wake.
@@ -47,6 +48,61 @@ func TestSubscribeTakesEffectAtOnce(t *testing.T) {
 		add(t, l, "c")
 		if err := <-woken; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestAppendTxWakes after the commit, not before: a follower that looked too
+// early would wait for ever. A rollback wakes nobody.
+func TestAppendTxWakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := unpolled(t)
+		sub, err := l.Subscribe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Close()
+		woken := make(chan error, 1)
+		go func() {
+			_, err := sub.Next(t.Context())
+			woken <- err
+		}()
+		for _, result := range []error{errors.New("roll back"), nil} {
+			err := l.DB().Update(func(tx *bbolt.Tx) error {
+				if _, err := l.AppendTx(tx, ev("a")); err != nil {
+					t.Error(err)
+				}
+				synctest.Wait() // the follower has done what it can do by now
+				if len(woken) > 0 {
+					t.Error("Next returned before the commit")
+				}
+				return result
+			})
+			if !errors.Is(err, result) {
+				t.Fatal(err)
+			}
+		}
+		if err := <-woken; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestIdlePolling returns nothing: a subscription that looks into the file
+// reports only what has changed.
+func TestIdlePolling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLog(t)
+		sub, err := l.Subscribe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		begin := time.Now()
+		if _, err := sub.Next(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Minute {
+			t.Errorf("got %v after %v, want the deadline after a minute", err, time.Since(begin))
 		}
 	})
 }
