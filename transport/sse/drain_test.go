@@ -1,0 +1,172 @@
+package sse_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	memlog "github.com/gapless-go/gapless/source/mem"
+	"github.com/gapless-go/gapless/transport/sse"
+)
+
+func TestShutdownWithManyStreams(t *testing.T) {
+	const clients = 1000
+	log := memlog.New(nil)
+	receipt := appendData(t, log, `1`)
+	handler, err := sse.NewHandler(log, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hs := &http.Server{Handler: handler}
+	hs.RegisterOnShutdown(func() { _ = handler.Close() })
+	go func() { _ = hs.Serve(listener) }()
+
+	var ready, ended sync.WaitGroup
+	ready.Add(clients)
+	for range clients {
+		ended.Go(func() {
+			conn, err := net.Dial("tcp", listener.Addr().String())
+			if err != nil {
+				t.Error(err)
+				ready.Done()
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			stream := openRaw(t, conn, "/?after=0")
+			for _, name := range []string{"cdc.hello", "", "cdc.live"} {
+				if got, err := stream.next(); err != nil || got.name != name {
+					t.Errorf("got %+v, %v; want %q", got, err, name)
+				}
+			}
+			ready.Done()
+			got, err := stream.next()
+			if err != nil || got.name != "cdc.reconnect" || cursorOf(t, got.id).Seq != receipt.Seqs[0] || got.retry == "" {
+				t.Errorf("got %+v, %v; want reconnect with the last cursor and a retry", got, err)
+			}
+			if _, err := stream.next(); err != io.EOF {
+				t.Errorf("error %v after reconnect, want a clean end", err)
+			}
+		})
+	}
+	ready.Wait()
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := hs.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	took := time.Since(begin)
+	ended.Wait()
+	t.Logf("Shutdown with %d streams took %v", clients, took)
+	if took > time.Second {
+		t.Errorf("Shutdown took %v, want less than a second", took)
+	}
+}
+
+// openRaw sends a request and returns the frames of the response.
+func openRaw(t testing.TB, conn net.Conn, target string, headers ...string) *parser {
+	t.Helper()
+	request := "GET " + target + " HTTP/1.1\r\nHost: test\r\n"
+	for i := 0; i < len(headers); i += 2 {
+		request += headers[i] + ": " + headers[i+1] + "\r\n"
+	}
+	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
+		t.Error(err)
+	}
+	return newParser(&lazyBody{conn: conn})
+}
+
+func TestDrainedHandlerTurnsClientsAway(t *testing.T) {
+	s := serve(t, nil, nil)
+	if err := s.handler.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f := s.follow(t, "", "Last-Event-ID", "e.5")
+	if got := f.want("cdc.reconnect"); got.id != "e.5" || got.retry == "" {
+		t.Errorf("reconnect %+v, want the cursor of the request and a retry", got)
+	}
+	f.wantEnd()
+	if err := s.handler.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := s.handler.Close(); err != nil {
+		t.Errorf("second Close: %v", err)
+	}
+}
+
+// TestStuckClientIsCut proves that a client that does not read loses its
+// stream after the write deadline, while another one gets everything.
+func TestStuckClientIsCut(t *testing.T) {
+	s := serve(t, nil, &sse.Options{WriteTimeout: 300 * time.Millisecond})
+	big := `"` + strings.Repeat("x", 1<<18) + `"`
+	stuck, ended := stuckClient(t, s)
+	defer func() { _ = stuck.Close() }()
+	reader := s.follow(t, "")
+	reader.want("cdc.hello")
+	reader.want("cdc.live")
+	for i := 0; ; i++ {
+		appendData(t, s.log, big)
+		reader.wantPayload(big)
+		select {
+		case <-ended:
+			t.Logf("ended after %d events of 256 KB", i+1)
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// TestDrainCutsStuckClients proves that Close does not wait for a client that
+// does not read.
+func TestDrainCutsStuckClients(t *testing.T) {
+	s := serve(t, nil, nil) // a write deadline of 30 s
+	big := `"` + strings.Repeat("x", 1<<20-100) + `"`
+	stuck, ended := stuckClient(t, s)
+	defer func() { _ = stuck.Close() }()
+	for range 16 {
+		appendData(t, s.log, big)
+	}
+	begin := time.Now()
+	if err := s.handler.Close(); err != nil {
+		t.Error(err)
+	}
+	<-ended
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("Close and the end of the stream took %v", took)
+	}
+}
+
+// stuckClient opens a stream and never reads it; the channel is closed when
+// its handler has returned.
+func stuckClient(t *testing.T, s *server) (net.Conn, <-chan struct{}) {
+	ended := make(chan struct{})
+	stuck := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(ended)
+		s.handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(stuck.Close)
+	conn, err := net.Dial("tcp", stuck.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).SetReadBuffer(4096); err != nil {
+		t.Fatal(err)
+	}
+	openRaw(t, conn, "/")
+	for {
+		if _, ok := s.handler.Hub().Slowest(); ok {
+			return conn, ended
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

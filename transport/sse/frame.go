@@ -1,0 +1,86 @@
+package sse
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gapless-go/gapless/cdc"
+)
+
+// Names of the control frames. Nothing in a log can have one: types that begin
+// with cdc. are refused by every log, and by [validName] once more.
+const (
+	nameHello      = cdc.ReservedTypePrefix + "hello"
+	nameLive       = cdc.ReservedTypePrefix + "live"
+	nameCheckpoint = cdc.ReservedTypePrefix + "checkpoint"
+	nameReset      = cdc.ReservedTypePrefix + "reset"
+	nameReconnect  = cdc.ReservedTypePrefix + "reconnect"
+)
+
+// heartbeat is one comment. A blank line after it would make one of the common
+// clients fire an empty message.
+const heartbeat = ":\n"
+
+// validName reports whether an event's frame may be named so: a receiver gets
+// the name unchanged, and takes it for nothing of ours or of its own.
+func validName(name string) bool {
+	return name != "" && name != "error" && name != "open" &&
+		!strings.HasPrefix(name, cdc.ReservedTypePrefix) && !strings.ContainsAny(name, "\r\n\x00")
+}
+
+// control is a frame of our own. Its data is one line of JSON.
+type control struct {
+	name  string
+	id    string        // none if empty: an empty id: would clear the client's cursor
+	data  any           // nil is {}
+	retry time.Duration // none if 0
+}
+
+// append appends the frame to dst. Everything is in one block that has data:
+// some clients take a block without data for an empty message.
+func (c control) append(dst []byte) []byte {
+	dst = append(append(append(dst, "event: "...), c.name...), '\n')
+	if c.id != "" {
+		dst = append(append(append(dst, "id: "...), c.id...), '\n')
+	}
+	data := []byte("{}")
+	if c.data != nil {
+		data, _ = json.Marshal(c.data) // structs of texts and numbers always encode
+	}
+	dst = appendData(dst, data)
+	if c.retry > 0 {
+		dst = strconv.AppendInt(append(dst, "retry: "...), max(1, c.retry.Milliseconds()), 10)
+		dst = append(dst, '\n')
+	}
+	return append(dst, '\n')
+}
+
+// helloData is the data of cdc.hello.
+type helloData struct {
+	Log  string     `json:"log"` // epoch
+	From cdc.Cursor `json:"from"`
+}
+
+// resetData is the data of cdc.reset.
+type resetData struct {
+	Reason    cdc.Reason `json:"reason"`
+	Requested string     `json:"requested"`
+	Floor     uint64     `json:"floor"`
+	Head      uint64     `json:"head"`
+}
+
+func newResetData(e *cdc.ResetError) resetData {
+	requested := e.Requested
+	if len(requested) > cdc.MaxCursorBytes { // only a text that is no cursor
+		requested = strings.ToValidUTF8(requested[:cdc.MaxCursorBytes], "") + "…"
+	}
+	return resetData{Reason: e.Reason, Requested: requested, Floor: e.Floor, Head: e.Head}
+}
+
+// jitter returns between half and one and a half of d.
+func jitter(d time.Duration) time.Duration {
+	return d/2 + rand.N(max(1, d))
+}

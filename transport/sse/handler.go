@@ -1,0 +1,223 @@
+package sse
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gapless-go/gapless/cdc"
+)
+
+// Handler serves a log as server-sent events. Use [NewHandler] and Close.
+type Handler struct {
+	hub  *cdc.Hub
+	own  bool // the hub is ours
+	opts Options
+	ring *ring
+
+	mu      sync.Mutex
+	streams map[*stream]struct{}
+	closed  bool          // no stream is served any more
+	empty   chan struct{} // closed when closed and there is no stream
+}
+
+// NewHandler returns a handler for the log. A log that is no [*cdc.Hub] gets
+// one, which Close closes. The error says what is wrong with the options.
+func NewHandler(log cdc.Log, opts *Options) (*Handler, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	o = o.withDefaults()
+	if err := o.check(log); err != nil {
+		return nil, err
+	}
+	h := &Handler{opts: o, streams: map[*stream]struct{}{}, empty: make(chan struct{})}
+	h.ring = &ring{framer: framer{encoder: o.Encoder, name: o.EventName, compat: o.Compat, onError: h.failed}, maxBytes: o.FrameBytes}
+	switch {
+	case o.Compat:
+		h.ring.framer.encoder = compatEnvelope{}
+		h.ring.framer.name = func(e cdc.Event) string { return e.Type }
+	case o.Encoder == nil:
+		h.ring.framer.encoder = Envelope
+	}
+	if hub, ok := log.(*cdc.Hub); ok {
+		h.hub = hub
+	} else {
+		h.hub, h.own = cdc.NewHub(log, o.Hub), true
+	}
+	return h, nil
+}
+
+// Hub returns the Hub that the streams follow, to be used by others of the
+// process: [cdc.Retain] waits for its followers.
+func (h *Handler) Hub() *cdc.Hub { return h.hub }
+
+// ServeHTTP serves one client until it leaves, the server drains or the log
+// fails.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	const methods = "GET, HEAD, OPTIONS"
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodOptions:
+		w.Header().Set("Allow", methods)
+		w.WriteHeader(http.StatusNoContent)
+		return
+	default:
+		w.Header().Set("Allow", methods)
+		p := &problem{Status: http.StatusMethodNotAllowed, Title: http.StatusText(http.StatusMethodNotAllowed), Detail: "an event stream is read with GET"}
+		p.write(w)
+		return
+	}
+	s := &stream{h: h}
+	s.heartbeat = h.opts.Heartbeat - rand.N(h.opts.Heartbeat/5+1)
+	s.out = writer{w: w, control: http.NewResponseController(w), timeout: h.opts.WriteTimeout, silence: s.heartbeat}
+	defer s.out.close()
+	err := h.admit(s, r)
+	if err == nil {
+		err = s.open(r)
+	}
+	if p, ok := errors.AsType[*problem](err); ok {
+		p.write(w)
+	}
+}
+
+// admit reads and authorizes the request. The error is a *problem, or
+// errOverload.
+func (h *Handler) admit(s *stream, r *http.Request) (err error) {
+	if s.request, err = h.opts.parse(r); err != nil {
+		return err
+	}
+	var grant Grant
+	if h.opts.Authorize != nil {
+		if grant, err = h.opts.Authorize(r); err != nil {
+			h.failed(err)
+			return refusal(err)
+		}
+	}
+	s.expires = grant.Expires
+	var some bool
+	if s.filter, some = grant.Filter.Intersect(s.request.filter); !some {
+		return &problem{Status: http.StatusForbidden, Title: http.StatusText(http.StatusForbidden), Detail: "nothing that the filter selects is allowed"}
+	}
+	return nil
+}
+
+// open sends the headers and serves the stream.
+func (s *stream) open(r *http.Request) error {
+	header := s.out.w.Header()
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-cache, no-transform")
+	header.Set("X-Accel-Buffering", "no") // nginx
+	if r.ProtoMajor == 1 {
+		header.Set("Connection", "close") // the write deadline must not outlive the stream
+	}
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	if err := s.out.probe(); err != nil {
+		header.Del("Connection")
+		header.Del("X-Accel-Buffering")
+		return err
+	}
+	s.ctx, s.cancel = context.WithCancelCause(r.Context())
+	defer s.cancel(nil)
+	if !s.h.enter(s) {
+		s.pos, _ = s.request.start.Cursor()
+		s.reconnect(2 * s.h.opts.Retry)
+		return nil
+	}
+	defer s.h.leave(s)
+	s.run()
+	return nil
+}
+
+// enter registers the stream, unless the handler was drained.
+func (h *Handler) enter(s *stream) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	h.streams[s] = struct{}{}
+	return true
+}
+
+func (h *Handler) leave(s *stream) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.streams, s)
+	if h.closed && len(h.streams) == 0 {
+		close(h.empty)
+	}
+}
+
+// failed reports an error that the application should know of.
+func (h *Handler) failed(err error) {
+	if h.opts.OnError != nil {
+		h.opts.OnError(err)
+	}
+}
+
+// Drain tells every client to reconnect and ends its stream; whoever comes
+// from now on is told the same. It returns when all streams have ended. When
+// ctx ends before, it cuts the clients that do not take what was sent to them,
+// and returns the cause.
+func (h *Handler) Drain(ctx context.Context) error {
+	for _, s := range h.drained() {
+		s.cancel(errDrain)
+	}
+	select {
+	case <-h.empty:
+		return nil
+	case <-ctx.Done():
+	}
+	for _, s := range h.drained() {
+		s.out.hurry()
+	}
+	return context.Cause(ctx)
+}
+
+// drained marks the handler as drained and returns the open streams.
+func (h *Handler) drained() []*stream {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.closed = true
+		if len(h.streams) == 0 {
+			close(h.empty)
+		}
+	}
+	open := make([]*stream, 0, len(h.streams))
+	for s := range h.streams {
+		open = append(open, s)
+	}
+	return open
+}
+
+// closeGrace is how long Close lets clients take what was written to them. It
+// is short of the half second after which http.Server.Shutdown looks twice a
+// second only.
+const closeGrace = 300 * time.Millisecond
+
+// Close drains, cuts clients that do not read after 300 ms, and closes the Hub if it is
+// the Handler's own. It is idempotent, and meant for
+//
+//	server.RegisterOnShutdown(func() { _ = handler.Close() })
+//
+// because http.Server.Shutdown waits for open streams.
+func (h *Handler) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	err := h.Drain(ctx)
+	if h.own {
+		_ = h.hub.Close() // returns nil
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil // those that were cut had their time
+	}
+	return err
+}

@@ -1,0 +1,253 @@
+package sse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/gapless-go/gapless/cdc"
+)
+
+// What a stream is ended for, other than errors of the log and the client.
+var (
+	errDrain   = errors.New("sse: the server is shutting down")
+	errExpired = errors.New("sse: the time of the stream is over")
+	errStart   = errors.New("sse: the log did not answer within Options.StartTimeout")
+)
+
+// maxResets is how often in a row a stream may be reset without having turned
+// live.
+const maxResets = 3
+
+// checkpointInterval is the shortest time between two checkpoints that are not
+// heartbeats.
+const checkpointInterval = time.Second
+
+// stream is one client. All its fields belong to the goroutine of its handler,
+// except where a method says otherwise.
+type stream struct {
+	h         *Handler
+	out       writer
+	request   request
+	filter    cdc.Filter
+	heartbeat time.Duration
+	expires   time.Time
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc // by anyone
+	timer  *time.Timer             // for the start, then for the end
+
+	pos          cdc.Cursor // everything up to here was sent or did not match
+	sent         cdc.Cursor // position of the last id; the tag may be missing
+	greeted      bool
+	live         bool // announced
+	resets       int  // in a row
+	checkpointed time.Time
+}
+
+// run follows the log until the client, the server or the log ends it.
+func (s *stream) run() {
+	start := s.request.start
+	s.timer = time.AfterFunc(s.h.opts.StartTimeout, func() { s.cancel(errStart) })
+	defer func() { s.timer.Stop() }()
+	for {
+		err := s.follow(start)
+		reset, ok := errors.AsType[*cdc.ResetError](err)
+		if ok && s.resets >= maxResets {
+			err = fmt.Errorf("sse: %d resets in a row: %w", s.resets, err)
+			ok = false
+		}
+		if ok {
+			err = s.reset(reset)
+			start = cdc.After(reset.Resume)
+		}
+		if err != nil {
+			s.end(err)
+			return
+		}
+	}
+}
+
+// follow serves the client from start on. The error is never nil.
+func (s *stream) follow(start cdc.Start) error {
+	opts := s.h.opts.follow(s.filter, s.heartbeat)
+	for b, err := range cdc.Follow(s.ctx, s.h.hub, start, opts) {
+		if err == nil {
+			err = s.batch(b)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil // Follow ends with an error
+}
+
+// batch sends one step of the stream.
+func (s *stream) batch(b cdc.Batch) error {
+	moved := b.Cursor.Seq != s.pos.Seq || b.Cursor.Epoch != s.pos.Epoch
+	s.pos = b.Cursor
+	if !s.greeted {
+		return s.hello(nil)
+	}
+	if n := len(b.Events); n > 0 {
+		if err := s.events(b.Cursor.Epoch, b.Events); err != nil {
+			return err
+		}
+		s.sent = cdc.Cursor{Epoch: b.Cursor.Epoch, Seq: b.Events[n-1].Seq}
+	}
+	switch turned := b.State == cdc.Live && !s.live; {
+	case turned:
+		s.live, s.resets = true, 0
+		return s.control(control{name: nameLive, id: s.id(b.Cursor)})
+	case b.State == cdc.Replaying && s.live:
+		s.live = false
+	}
+	switch {
+	case len(b.Events) > 0:
+		return nil
+	case moved:
+		return s.progress()
+	}
+	return s.beat()
+}
+
+// hello is the first frame. A reset that stands in for the start leaves with
+// it in one write.
+func (s *stream) hello(reset *control) error {
+	s.greeted = true
+	s.timer.Stop()
+	if !s.expires.IsZero() {
+		s.timer = time.AfterFunc(time.Until(s.expires), func() { s.cancel(errExpired) })
+	}
+	first := control{
+		name: nameHello, id: s.id(s.pos), retry: jitter(s.h.opts.Retry),
+		data: helloData{Log: s.pos.Epoch, From: s.pos},
+	}
+	if reset == nil {
+		return s.control(first)
+	}
+	return s.control(first, *reset)
+}
+
+// reset tells the client that the stream goes on elsewhere.
+func (s *stream) reset(e *cdc.ResetError) error {
+	s.resets++
+	s.live = false
+	s.pos = e.Resume
+	frame := control{name: nameReset, id: s.id(e.Resume), data: newResetData(e)}
+	if !s.greeted {
+		return s.hello(&frame)
+	}
+	return s.control(frame)
+}
+
+// progress tells that the cursor has moved over events that did not match.
+func (s *stream) progress() error {
+	now := time.Now()
+	switch {
+	case s.h.opts.Compat:
+		if now.Sub(s.out.last) < s.heartbeat/2 {
+			return nil
+		}
+		return s.out.write([]byte(heartbeat))
+	case now.Sub(s.checkpointed) < checkpointInterval:
+		return nil // the next one or the heartbeat tells it
+	}
+	s.checkpointed = now
+	return s.control(control{name: nameCheckpoint, id: s.id(s.pos)})
+}
+
+// beat breaks the silence. If there is progress that was not told, it tells it.
+func (s *stream) beat() error {
+	now := time.Now()
+	untold := s.sent.Seq != s.pos.Seq && now.Sub(s.checkpointed) >= checkpointInterval
+	if !s.h.opts.Compat && (untold || s.request.beatEvent) {
+		s.checkpointed = now
+		return s.control(control{name: nameCheckpoint, id: s.id(s.pos)})
+	}
+	return s.out.write([]byte(heartbeat))
+}
+
+// end takes leave. A client that is gone hears nothing.
+func (s *stream) end(err error) {
+	if _, gone := errors.AsType[*writeError](err); gone {
+		return
+	}
+	retry := s.h.opts.Retry
+	switch {
+	case errors.Is(err, errDrain), errors.Is(err, errExpired):
+	case s.ctx.Err() != nil && !errors.Is(err, errStart):
+		return
+	default:
+		s.h.failed(err)
+		retry *= 2
+	}
+	if s.pos.Epoch == "" { // not started: the client keeps the cursor that it has
+		s.pos, _ = s.request.start.Cursor()
+	}
+	s.reconnect(retry)
+}
+
+// reconnect asks the client to come back to where it is, after about retry.
+func (s *stream) reconnect(retry time.Duration) {
+	frame := control{name: nameReconnect, retry: jitter(retry)}
+	if s.pos != (cdc.Cursor{}) {
+		frame.id = s.id(s.pos)
+	}
+	_ = s.control(frame) // it is the end either way
+}
+
+// control sends control frames in one write; of those, the older dialect knows
+// the reset alone.
+func (s *stream) control(frames ...control) error {
+	var room [512]byte
+	out := room[:0]
+	for _, f := range frames {
+		if !s.h.opts.Compat || f.name == nameReset {
+			out = f.append(out)
+			s.sent = s.pos
+		}
+	}
+	return s.out.write(out)
+}
+
+// events sends the frames of events, several with one write.
+func (s *stream) events(epoch string, events []cdc.Event) error {
+	buf, n := s.h.ring.frames(epoch, events)
+	if n == len(events) {
+		return s.out.write(buf)
+	}
+	m := memories.Get().(*memory)
+	defer memories.Put(m)
+	m.frames = m.frames[:0]
+	for {
+		events = events[n:]
+		if len(m.frames) > 0 && len(m.frames)+len(buf) > pieceBytes {
+			if err := s.out.write(m.frames); err != nil {
+				return err
+			}
+			m.frames = m.frames[:0]
+		}
+		if len(m.frames) == 0 && len(buf) > pieceBytes/2 {
+			if err := s.out.write(buf); err != nil {
+				return err
+			}
+		} else {
+			m.frames = append(m.frames, buf...)
+		}
+		if len(events) == 0 {
+			return s.out.write(m.frames)
+		}
+		buf, n = s.h.ring.frames(epoch, events)
+	}
+}
+
+// id is the text of a position on the wire.
+func (s *stream) id(c cdc.Cursor) string {
+	if s.h.opts.Compat {
+		return strconv.FormatUint(c.Seq, 10)
+	}
+	return c.String()
+}
