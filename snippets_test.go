@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,8 +20,9 @@ import (
 // A fenced block of a document is a promise, so each one is checked:
 //
 //   - ```go is type-checked: as a file if it starts with "package", else as the
-//     body of a function, after any import declarations. `<!-- go: db *sql.DB -->`
-//     on the line before gives that function parameters.
+//     body of a function, after any import declarations; one that has none gets
+//     those of the usual packages. `<!-- go: db *sql.DB -->` on the line before
+//     gives that function parameters.
 //   - ```sh holds only commands that a test runs: make and its targets, or
 //     whatever `<!-- tested by TestName -->` on the line before names.
 //
@@ -168,10 +170,34 @@ func asFile(b block) string {
 		imports, rest = imports+m, rest[len(m):]
 	}
 	params, _ := strings.CutPrefix(b.marker, "go:")
+	if imports == "" {
+		imports = usual(params + rest)
+	}
 	if declares.MatchString(rest) {
 		return "package snippet\n" + imports + rest
 	}
 	return "package snippet\n" + imports + "func _(" + params + ") {\n" + rest + "\n}\n"
+}
+
+// usual imports what a fragment without imports of its own plainly means.
+func usual(code string) string {
+	imports := ""
+	for _, p := range []string{
+		"context", "errors", "log", "log/slog", "net/http", "os", "testing", "time",
+		"go.etcd.io/bbolt", "github.com/jmoiron/sqlx",
+		"github.com/gapless-go/gapless/cdc", "github.com/gapless-go/gapless/conformance", "github.com/gapless-go/gapless/transport/sse",
+		"github.com/gapless-go/gapless/source/mem:memlog", "github.com/gapless-go/gapless/source/bolt:boltlog",
+		"github.com/gapless-go/gapless/source/redis:redislog", "github.com/gapless-go/gapless/source/sql:sqllog",
+	} {
+		p, name, named := strings.Cut(p, ":")
+		if !named {
+			name = path.Base(p)
+		}
+		if regexp.MustCompile(`\b` + name + `\.[A-Z]`).MatchString(code) {
+			imports += "import " + name + " \"" + p + "\"\n"
+		}
+	}
+	return imports
 }
 
 // declares matches a fragment of declarations, which cannot be in a function.
