@@ -8,8 +8,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gapless-go/gapless/cdc"
 	"go.etcd.io/bbolt"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // Append adds the events in order, all or none, and returns when they are

@@ -11,10 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gapless-go/gapless/cdc"
-	boltlog "github.com/gapless-go/gapless/source/bolt"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/gapless-go/gapless/cdc"
+	boltlog "github.com/gapless-go/gapless/source/bolt"
 )
 
 // TestExactBytes: what is read is what was appended, after reopening too.
@@ -152,7 +153,7 @@ func TestAppendTx(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sub.Close()
+	defer func() { _ = sub.Close() }()
 	refused := errors.New("refused by the application")
 	err = db.Update(func(tx *bbolt.Tx) error {
 		r, err := l.AppendTx(tx, withID("id", "rolled back"), ev("too"))
@@ -239,13 +240,14 @@ func TestCancelWhileWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	mine := errors.New("my cause")
+	stays := t.Context()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var callers sync.WaitGroup
 	cancelled := make(chan error, 3)
 	for i := range 6 {
 		callers.Go(func() {
 			if i%2 == 0 {
-				_, err := l.Append(t.Context(), ev("stays"))
+				_, err := l.Append(stays, ev("stays"))
 				if err != nil {
 					t.Errorf("neighbour of a cancelled append: %v", err)
 				}

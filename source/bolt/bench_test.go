@@ -9,9 +9,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/gapless-go/gapless/cdc"
 	boltlog "github.com/gapless-go/gapless/source/bolt"
-	"go.etcd.io/bbolt"
 )
 
 // The benchmarks put the log beside what it stands on, in one run:

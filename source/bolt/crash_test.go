@@ -32,7 +32,7 @@ func crashChild(path string) {
 					fmt.Fprintln(os.Stderr, err)
 					os.Exit(1)
 				}
-				_, _ = os.Stdout.WriteString(fmt.Sprintln(r.Epoch, r.Seqs[0], text))
+				fmt.Println(r.Epoch, r.Seqs[0], text)
 			}
 		})
 	}

@@ -7,9 +7,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/gapless-go/gapless/cdc"
 	boltlog "github.com/gapless-go/gapless/source/bolt"
-	"go.etcd.io/bbolt"
 )
 
 // temporary is a path for an example, and what removes it.
@@ -31,7 +32,7 @@ func ExampleOpen() {
 		fmt.Println(err)
 		return
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 
 	receipt, err := log.Append(ctx,
 		cdc.Event{Type: "order.created", Key: "17", Data: []byte(`{"total":9}`)},
@@ -63,13 +64,13 @@ func ExampleLog_AppendTx() {
 		fmt.Println(err)
 		return
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	log, err := boltlog.New(db, "changes", nil)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 
 	order := func(key string, total int) error {
 		return db.Update(func(tx *bbolt.Tx) error {
@@ -110,7 +111,7 @@ func ExampleLog_Renew() {
 		fmt.Println(err)
 		return
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	before, err := log.Append(ctx, cdc.Event{Type: "a"})
 	if err != nil {
 		fmt.Println(err)

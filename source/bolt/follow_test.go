@@ -6,8 +6,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/gapless-go/gapless/cdc"
 	"go.etcd.io/bbolt"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // TestFollow over the log and over a Hub, beside Append and AppendTx: every event once, in order.
@@ -16,7 +17,7 @@ func TestFollow(t *testing.T) {
 	db := newDB(t)
 	l := on(t, db, "")
 	hub := cdc.NewHub(l, nil)
-	defer hub.Close()
+	defer func() { _ = hub.Close() }()
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

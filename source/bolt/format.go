@@ -8,8 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gapless-go/gapless/cdc"
 	"go.etcd.io/bbolt"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // A log is one top-level bucket:

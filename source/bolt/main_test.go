@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/gapless-go/gapless/cdc"
 	boltlog "github.com/gapless-go/gapless/source/bolt"
-	"go.etcd.io/bbolt"
 )
 
 // TestMain is also the entry of the child processes that tests start, and

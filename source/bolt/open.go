@@ -10,9 +10,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gapless-go/gapless/cdc"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // fileMode of a new file: readable by its owner only.

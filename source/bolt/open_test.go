@@ -12,10 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gapless-go/gapless/cdc"
-	boltlog "github.com/gapless-go/gapless/source/bolt"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/gapless-go/gapless/cdc"
+	boltlog "github.com/gapless-go/gapless/source/bolt"
 )
 
 const lockEnv = "GAPLESS_BOLT_LOCK_CHILD"
@@ -281,7 +282,7 @@ func TestDBClosedUnderTheLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sub.Close()
+	defer func() { _ = sub.Close() }()
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -7,9 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/gapless-go/gapless/cdc"
 	boltlog "github.com/gapless-go/gapless/source/bolt"
-	"go.etcd.io/bbolt"
 )
 
 func TestOptionsReachTheDB(t *testing.T) {

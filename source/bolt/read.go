@@ -5,8 +5,9 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/gapless-go/gapless/cdc"
 	"go.etcd.io/bbolt"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // Bounds reads the bounds from the file. Last is Head: bbolt has one writer.

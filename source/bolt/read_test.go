@@ -8,8 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gapless-go/gapless/cdc"
 	"go.etcd.io/bbolt"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // TestReadEveryCursorAndLimit of 11 events, 3 of them trimmed.

@@ -8,9 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/gapless-go/gapless/cdc"
 	boltlog "github.com/gapless-go/gapless/source/bolt"
-	"go.etcd.io/bbolt"
 )
 
 // unpolled is a log whose subscriptions only wake-ups can wake.
@@ -28,7 +29,7 @@ func TestSubscribeTakesEffectAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer sub.Close()
+		defer func() { _ = sub.Close() }()
 		add(t, l, "a")
 		add(t, l, "b")
 		if _, err := sub.Next(t.Context()); err != nil {
@@ -61,7 +62,7 @@ func TestAppendTxWakes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer sub.Close()
+		defer func() { _ = sub.Close() }()
 		woken := make(chan error, 1)
 		go func() {
 			_, err := sub.Next(t.Context())
@@ -97,7 +98,7 @@ func TestIdlePolling(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer sub.Close()
+		defer func() { _ = sub.Close() }()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		begin := time.Now()
@@ -142,7 +143,7 @@ func TestTwoHandles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sub.Close()
+	defer func() { _ = sub.Close() }()
 	for i := range uint64(3) {
 		if r := add(t, a, fmt.Sprint("a", i)); r.Seqs[0] != 2*i+1 {
 			t.Errorf("got seq %d, want %d", r.Seqs[0], 2*i+1)

@@ -5,8 +5,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/gapless-go/gapless/cdc"
 	"go.etcd.io/bbolt"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // fill appends n events with IDs in one transaction.
@@ -30,8 +31,15 @@ func TestTrim(t *testing.T) {
 	fill(t, l, 4500)
 	epoch := bounds(t, l).Epoch
 	for _, step := range []struct{ seq, removed, floor uint64 }{
-		{0, 0, 0}, {1, 1, 1}, {1, 0, 1}, {1000, 999, 1000}, {2000, 1000, 2000}, {3001, 1001, 3001}, {2, 0, 3001},
-		{1 << 63, 1499, 4500}, {1 << 63, 0, 4500},
+		{0, 0, 0},
+		{1, 1, 1},
+		{1, 0, 1},
+		{1000, 999, 1000},
+		{2000, 1000, 2000},
+		{3001, 1001, 3001},
+		{2, 0, 3001},
+		{1 << 63, 1499, 4500},
+		{1 << 63, 0, 4500},
 	} {
 		removed, err := l.Trim(t.Context(), step.seq)
 		want := cdc.Bounds{Epoch: epoch, Floor: step.floor, Head: 4500, Last: 4500}
@@ -109,7 +117,7 @@ func TestRenew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sub.Close()
+	defer func() { _ = sub.Close() }()
 	epoch, err := l.Renew(t.Context())
 	want := cdc.Bounds{Epoch: epoch, Head: 2, Last: 2}
 	if got := bounds(t, l); err != nil || epoch == old.Epoch || got != want {
