@@ -222,8 +222,12 @@ func (f *follower) live() error {
 			if broken++; broken > maxRenewals {
 				return err
 			}
+			at := f.pos.Seq
 			if err := f.renew(err, broken); err != nil {
 				return err
+			}
+			if f.pos.Seq > at {
+				broken = 0 // the read after the renewal delivered
 			}
 			continue
 		}
