@@ -117,12 +117,20 @@ func (f *follower) final(err error) error {
 }
 
 func (f *follower) subscribe() error {
-	sub, err := await(f, f.log.Subscribe)
-	if err != nil {
-		return err
+	var granted Subscription
+	_, err := await(f, func(ctx context.Context) (struct{}, error) {
+		sub, err := f.log.Subscribe(ctx)
+		granted = sub
+		return struct{}{}, err
+	})
+	if err == nil {
+		f.sub = granted
+		return nil
 	}
-	f.sub = sub
-	return nil
+	if granted != nil { // after the consumer had left
+		_ = granted.Close()
+	}
+	return err
 }
 
 // read returns the next page. A page that the source did not filter is
