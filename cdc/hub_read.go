@@ -97,6 +97,8 @@ func (h *Hub) readCold(ctx context.Context, after Cursor, limit int) (Page, erro
 		case <-p.done:
 		case <-ctx.Done():
 			return Page{}, context.Cause(ctx)
+		case <-h.ctx.Done():
+			return Page{}, ErrClosed // perhaps before anyone could be found to read it
 		}
 		_, reset := errors.AsType[*ResetError](p.err)
 		switch {
