@@ -1,0 +1,3 @@
+package conformance
+
+func boundedCases() []Case { return nil }

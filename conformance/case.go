@@ -1,0 +1,92 @@
+package conformance
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/gapless-go/gapless/cdc/verify"
+)
+
+// Guarantee is a promise of Gapless: see [verify.Guarantee].
+type Guarantee = verify.Guarantee
+
+// History is everything that is known of a run: see [verify.History].
+type History = verify.History
+
+// Violation is one broken promise: see [verify.Violation].
+type Violation = verify.Violation
+
+// Verify returns every promise that the history breaks: see [verify.Verify].
+func Verify(h *History) []*Violation { return verify.Verify(h) }
+
+// Case is one test of one guarantee.
+type Case struct {
+	Guarantee Guarantee
+	Situation string // "EveryCursor", or with a parameter "FirstReplay/latest"
+	Sentence  string // what is done and what must come of it
+
+	needs []need
+	run   func(*trial)
+	real  bool // needs real time, also where the harness allows a bubble
+}
+
+// Name is the stable name, "Guarantee/Situation[/parameter]".
+func (c Case) Name() string { return string(c.Guarantee) + "/" + c.Situation }
+
+// Cases returns every case of the suite for logs, in the order in which it
+// runs.
+func Cases() []Case {
+	return slices.Concat(
+		orderedCases(), uniqueCases(), reliableCases(), committedCases(), atomicCases(),
+		resumableCases(), handoffCases(), liveCases(), bookmarkCases(), durableCases(),
+		boundedCases(), containedCases(), idempotentCases(),
+	)
+}
+
+// need is an ability of the harness that a case cannot do without.
+type need int
+
+const (
+	needBegin need = iota
+	needThree
+	needSecond
+	needReopen
+	needRewind
+	needSever
+	needBreak
+	needCrash
+)
+
+// met names the ability and says whether the harness has it.
+func (n need) met(h Harness) (name string, ok bool) {
+	switch n {
+	case needBegin:
+		return "Harness.Begin", h.Begin != nil
+	case needThree:
+		return "Harness.Begin with Writers of 3 or more", h.Begin != nil && h.Writers >= 3
+	case needSecond:
+		return "Harness.Second", h.Second != nil
+	case needReopen:
+		return "Harness.Reopen", h.Reopen != nil
+	case needRewind:
+		return "Harness.Rewind", h.Rewind != nil
+	case needSever:
+		return "Harness.Sever", h.Sever != nil
+	case needBreak:
+		return "Harness.Break", h.Break != nil
+	case needCrash:
+		return "Harness.Crash", h.Crash != nil
+	}
+	return "an unknown ability", false
+}
+
+// lacks names what the harness cannot do, empty if the case can run.
+func (c Case) lacks(h Harness) string {
+	var names []string
+	for _, n := range c.needs {
+		if name, ok := n.met(h); !ok {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}

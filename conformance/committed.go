@@ -1,0 +1,3 @@
+package conformance
+
+func committedCases() []Case { return nil }

@@ -1,0 +1,4 @@
+package conformance
+
+// Crash TODO
+type Crash struct{}

@@ -1,0 +1,200 @@
+package conformance
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/cdc/verify"
+)
+
+func handoffCases() []Case {
+	g := verify.Handoff
+	return []Case{
+		{Guarantee: g, Situation: "FirstReplay/latest", Sentence: "one event is committed before the k-th call of a stream from the latest event, for every k", run: firstReplay(fromLatest, false)},
+		{Guarantee: g, Situation: "FirstReplay/beginning", Sentence: "the same from the beginning", run: firstReplay(fromBeginning, false)},
+		{Guarantee: g, Situation: "FirstReplay/cursor", Sentence: "the same from a cursor", run: firstReplay(fromCursor, false)},
+		{Guarantee: g, Situation: "FirstReplayPairs/latest", Sentence: "one event is committed before the i-th call and one before the k-th, for every pair", run: firstReplay(fromLatest, true)},
+		{Guarantee: g, Situation: "FirstReplayPairs/cursor", Sentence: "the same from a cursor", run: firstReplay(fromCursor, true)},
+		{Guarantee: g, Situation: "AfterLag", Sentence: "a subscription lags and one event is committed before the k-th call of the replay that follows, for every k", run: laterReplay(false, (*tap).forceLag)},
+		{Guarantee: g, Situation: "AfterLagPairs", Sentence: "the same for every pair of calls", run: laterReplay(true, (*tap).forceLag)},
+		{Guarantee: g, Situation: "AfterBreak", Sentence: "a subscription breaks and one event is committed before the k-th call of its renewal, for every k", run: laterReplay(false, forceBreak)},
+		{Guarantee: g, Situation: "AfterBreakPairs", Sentence: "the same for every pair of calls", run: laterReplay(true, forceBreak)},
+		{Guarantee: g, Situation: "UnderHub/first", Sentence: "one event is committed before the k-th call that a Hub makes for its first stream, for every k", run: underHubFirst},
+		{Guarantee: g, Situation: "UnderHub/lag", Sentence: "the Hub's own subscription lags and one event is committed before the k-th call that follows, for every k", run: underHubLater((*tap).forceLag)},
+		{Guarantee: g, Situation: "UnderHub/break", Sentence: "the Hub's own subscription breaks and one event is committed before the k-th call that follows, for every k", run: underHubLater(forceBreak)},
+		{Guarantee: g, Situation: "TakesEffect", Sentence: "an event that is committed when Subscribe has returned ends the first Next", run: takesEffect},
+	}
+}
+
+// quiet are options under which nothing but the log makes a stream move.
+func quiet() *cdc.FollowOptions {
+	return &cdc.FollowOptions{PageSize: 2, Heartbeat: time.Hour}
+}
+
+// maxCalls is more calls than a handoff of a few events can need.
+const maxCalls = 60
+
+// everyCall calls run with 1, 2, … until the call with that number was not
+// made any more.
+func (t *trial) everyCall(run func(k ...int) (made bool)) {
+	for k := 1; run(k); k++ {
+		if k == maxCalls {
+			t.fail(verify.Contained, "the reader still makes calls after %d: it does not come to rest", maxCalls)
+		}
+	}
+}
+
+// everyPair calls run with every pair i < k of calls that are made.
+func (t *trial) everyPair(run func(k ...int) (made bool)) {
+	for i := 1; ; i++ {
+		k := i + 1
+		for run(i, k) {
+			if k++; k > maxCalls {
+				t.fail(verify.Contained, "the reader still makes calls after %d: it does not come to rest", maxCalls)
+			}
+		}
+		if k == i+1 {
+			return
+		}
+	}
+}
+
+// startAt makes a log with history and a start in it.
+type startAt func(t *trial, known *handle) (log handle, start cdc.Start)
+
+func fromLatest(t *trial, known *handle) (handle, cdc.Start) {
+	if known.Log == nil {
+		*known = t.open()
+		t.fill(known, 3)
+	}
+	return *known, cdc.Latest
+}
+
+func fromCursor(t *trial, known *handle) (handle, cdc.Start) {
+	if known.Log == nil {
+		*known = t.open()
+		t.fill(known, 2)
+	}
+	c := t.append(known, t.event()).Cursor()
+	t.fill(known, 3)
+	return *known, cdc.After(c)
+}
+
+func fromBeginning(t *trial, _ *handle) (handle, cdc.Start) {
+	h := t.open()
+	t.fill(h, 3)
+	return h, cdc.Beginning
+}
+
+func firstReplay(at startAt, pairs bool) func(*trial) {
+	return func(t *trial) {
+		var known handle
+		run := func(k ...int) bool {
+			log, start := at(t, &known)
+			p, tapped := t.tapped(log)
+			for _, k := range k {
+				p.at(k, func() { _, _ = t.tryAppend(log, t.event()) })
+			}
+			t.trace.add("-- a commit before call %v", k)
+			s := t.follow(fmt.Sprintf("commit before call %v", k), tapped, start, quiet())
+			s.live()
+			t.fence(log, s)
+			made := p.fired()
+			_ = s.stop()
+			return made
+		}
+		if pairs {
+			t.everyPair(run)
+		} else {
+			t.everyCall(run)
+		}
+	}
+}
+
+func forceBreak(p *tap) { p.forceEnd(errors.New("the connection was lost")) }
+
+func laterReplay(pairs bool, force func(*tap)) func(*trial) {
+	return func(t *trial) {
+		log := t.open()
+		t.fill(log, 3)
+		p, tapped := t.tapped(log)
+		s := t.follow("live", tapped, cdc.Latest, quiet())
+		s.live()
+		t.fence(log, s)
+		run := func(k ...int) bool {
+			t.trace.add("-- a commit before call %v", k)
+			t.soon(verify.Live, p.waiting, "the reader waits in Next")
+			p.clear()
+			force(p)
+			for _, k := range k {
+				p.at(k, func() { _, _ = t.tryAppend(log, t.event()) })
+			}
+			t.append(log, t.event())
+			t.wait(verify.Live, p.forced(), "the Next that a commit has to end")
+			t.fence(log, s)
+			return p.fired()
+		}
+		if pairs {
+			t.everyPair(run)
+		} else {
+			t.everyCall(run)
+		}
+		_ = s.stop()
+	}
+}
+
+func underHubFirst(t *trial) {
+	var known handle
+	t.everyCall(func(k ...int) bool {
+		log, start := fromCursor(t, &known)
+		p, tapped := t.tapped(log)
+		p.at(k[0], func() { _, _ = t.tryAppend(log, t.event()) })
+		t.trace.add("-- a commit before call %v", k)
+		hub := t.h.hub(tapped)
+		s := t.follow(fmt.Sprintf("over a Hub, commit before call %v", k), hub, start, quiet())
+		s.live()
+		t.fence(log, s)
+		made := p.fired()
+		_ = s.stop()
+		t.finite(verify.Contained, "Hub.Close", func() { _ = hub.Close() })
+		return made
+	})
+}
+
+func underHubLater(force func(*tap)) func(*trial) {
+	return func(t *trial) {
+		log := t.open()
+		t.fill(log, 3)
+		p, tapped := t.tapped(log)
+		hub := t.h.hub(tapped)
+		defer func() { _ = hub.Close() }()
+		a := t.follow("a over a Hub", hub, cdc.Latest, quiet())
+		a.live()
+		t.fence(log, a)
+		t.everyCall(func(k ...int) bool {
+			t.trace.add("-- a commit before call %v", k)
+			t.soon(verify.Live, p.waiting, "the reader waits in Next")
+			p.clear()
+			force(p)
+			p.at(k[0], func() { _, _ = t.tryAppend(log, t.event()) })
+			t.append(log, t.event())
+			t.wait(verify.Live, p.forced(), "the Next that a commit has to end")
+			t.fence(log, a)
+			return p.fired()
+		})
+		_ = a.stop()
+		t.finite(verify.Contained, "Hub.Close", func() { _ = hub.Close() })
+	}
+}
+
+func takesEffect(t *trial) {
+	log := t.open()
+	for n := range 20 {
+		sub := t.subscribe(log)
+		r := t.append(log, t.event())
+		t.returns(sub, verify.Handoff, fmt.Sprintf("event %d, committed after Subscribe number %d had returned", r.Seqs[0], n+1))
+		t.closeSub(sub)
+	}
+}

@@ -1,0 +1,205 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+
+	"github.com/gapless-go/gapless/cdc"
+)
+
+// Place is where one case may keep its log: nobody else uses it.
+type Place struct {
+	Dir  string // an empty folder of its own, removed after the case
+	Name string // a name of its own, [a-z0-9_]: for a table, a key, a stream
+}
+
+// Tx is an open transaction of the store.
+type Tx interface {
+	Append(ctx context.Context, events ...cdc.Event) error
+	Commit(ctx context.Context) error
+	Rollback(ctx context.Context) error
+}
+
+// Harness says what the suite can do with a log. Only Open is required. What
+// is nil cannot be tested, and the cases that need it are skipped visibly.
+// Funcs that take a log get one that Open, Second or Reopen returned.
+type Harness struct {
+	// Open makes an empty log at the place. A log that is an [io.Closer] is
+	// closed when the case ends.
+	Open func(ctx context.Context, at Place) (cdc.Log, error)
+
+	// Append appends; nil means [cdc.Append].
+	Append func(ctx context.Context, log cdc.Log, events ...cdc.Event) (cdc.Receipt, error)
+
+	// Trim removes events at or below seq; nil means [cdc.Trim].
+	Trim func(ctx context.Context, log cdc.Log, seq uint64) (int, error)
+
+	// Renew gives the log another epoch under its readers; nil means [cdc.Renew].
+	Renew func(ctx context.Context, log cdc.Log) error
+
+	// Begin opens a transaction, of which Writers can be open at once: 0 means
+	// one, more are transactions that overlap.
+	Begin   func(ctx context.Context, log cdc.Log) (Tx, error)
+	Writers int
+
+	// Second opens another handle on the log of the place, as another process
+	// would have, while the first is open.
+	Second func(ctx context.Context, at Place) (cdc.Log, error)
+
+	// Reopen opens the log of the place after every handle was closed.
+	Reopen func(ctx context.Context, at Place) (cdc.Log, error)
+
+	// Rewind takes the log back to what it held at seq without changing its
+	// epoch, as a failover to a lagging replica does; the next append uses
+	// seqs again.
+	Rewind func(ctx context.Context, at Place, log cdc.Log, seq uint64) error
+
+	// Sever cuts the connection that the live side stands on; the log has to
+	// find its way back.
+	Sever func(ctx context.Context, at Place, log cdc.Log) error
+
+	// Break makes every read of the store fail until the func that it returns
+	// is called.
+	Break func(ctx context.Context, at Place, log cdc.Log) (mend func(), err error)
+
+	// Follow is what turns a log into streams; nil means [cdc.Follow].
+	Follow func(ctx context.Context, log cdc.Log, start cdc.Start, opts *cdc.FollowOptions) iter.Seq2[cdc.Batch, error]
+
+	// Hub is what makes a log cheap for many streams; nil means [cdc.NewHub].
+	Hub func(log cdc.Log) HubLog
+
+	// Crash makes the cases in which a process is killed with SIGKILL
+	// possible; see [CrashChild].
+	Crash *Crash
+
+	// Bubble is true if the store runs in memory or on files only, so that
+	// [Run] can give each case virtual time ([testing/synctest]): a lost
+	// wake-up or a leaked goroutine is then found at once.
+	Bubble bool
+}
+
+// HubLog is a log that has goroutines of its own.
+type HubLog interface {
+	cdc.Log
+	io.Closer
+}
+
+func (h Harness) append(ctx context.Context, log cdc.Log, events ...cdc.Event) (cdc.Receipt, error) {
+	if h.Append != nil {
+		return h.Append(ctx, unwrap(log), events...)
+	}
+	return cdc.Append(ctx, log, events...)
+}
+
+func (h Harness) trim(ctx context.Context, log cdc.Log, seq uint64) (int, error) {
+	if h.Trim != nil {
+		return h.Trim(ctx, unwrap(log), seq)
+	}
+	return cdc.Trim(ctx, log, seq)
+}
+
+func (h Harness) renew(ctx context.Context, log cdc.Log) error {
+	if h.Renew != nil {
+		return h.Renew(ctx, unwrap(log))
+	}
+	_, err := cdc.Renew(ctx, log)
+	return err
+}
+
+func (h Harness) follow(ctx context.Context, log cdc.Log, start cdc.Start, opts *cdc.FollowOptions) iter.Seq2[cdc.Batch, error] {
+	if h.Follow != nil {
+		return h.Follow(ctx, log, start, opts)
+	}
+	return cdc.Follow(ctx, log, start, opts)
+}
+
+func (h Harness) hub(log cdc.Log) HubLog {
+	if h.Hub != nil {
+		return h.Hub(log)
+	}
+	return cdc.NewHub(log, nil)
+}
+
+// unwrap returns the log that the harness knows: the one below our taps.
+func unwrap(log cdc.Log) cdc.Log {
+	for {
+		switch l := log.(type) {
+		case *tap:
+			log = l.Log
+		case *filterTap:
+			log = l.Log
+		default:
+			return log
+		}
+	}
+}
+
+// OverHub is the harness of a [cdc.Hub] on each log of h, so that the suite
+// runs over the Hub too. nil options mean the defaults.
+func OverHub(h Harness, opts *cdc.HubOptions) Harness {
+	over := func(open func(context.Context, Place) (cdc.Log, error)) func(context.Context, Place) (cdc.Log, error) {
+		if open == nil {
+			return nil
+		}
+		return func(ctx context.Context, at Place) (cdc.Log, error) {
+			log, err := open(ctx, at)
+			if err != nil {
+				return nil, err
+			}
+			return ownedHub{cdc.NewHub(log, opts)}, nil
+		}
+	}
+	below := h
+	h.Open, h.Second, h.Reopen = over(h.Open), over(h.Second), over(h.Reopen)
+	if below.Append != nil {
+		h.Append = func(ctx context.Context, log cdc.Log, events ...cdc.Event) (cdc.Receipt, error) {
+			return below.Append(ctx, underHub(log), events...)
+		}
+	}
+	if below.Trim != nil {
+		h.Trim = func(ctx context.Context, log cdc.Log, seq uint64) (int, error) {
+			return below.Trim(ctx, underHub(log), seq)
+		}
+	}
+	if below.Renew != nil {
+		h.Renew = func(ctx context.Context, log cdc.Log) error { return below.Renew(ctx, underHub(log)) }
+	}
+	if below.Begin != nil {
+		h.Begin = func(ctx context.Context, log cdc.Log) (Tx, error) { return below.Begin(ctx, underHub(log)) }
+	}
+	if below.Rewind != nil {
+		h.Rewind = func(ctx context.Context, at Place, log cdc.Log, seq uint64) error {
+			return below.Rewind(ctx, at, underHub(log), seq)
+		}
+	}
+	if below.Sever != nil {
+		h.Sever = func(ctx context.Context, at Place, log cdc.Log) error { return below.Sever(ctx, at, underHub(log)) }
+	}
+	if below.Break != nil {
+		h.Break = func(ctx context.Context, at Place, log cdc.Log) (func(), error) {
+			return below.Break(ctx, at, underHub(log))
+		}
+	}
+	h.Crash = nil // the process that is killed has no followers
+	return h
+}
+
+// ownedHub closes the log with its Hub.
+type ownedHub struct{ *cdc.Hub }
+
+func (h ownedHub) Close() error {
+	err := h.Hub.Close()
+	if c, ok := h.Unwrap().(io.Closer); ok {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
+
+func underHub(log cdc.Log) cdc.Log {
+	if h, ok := log.(ownedHub); ok {
+		return h.Unwrap()
+	}
+	return log
+}

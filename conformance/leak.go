@@ -1,0 +1,52 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"runtime/pprof"
+	"strings"
+	"time"
+
+	"github.com/gapless-go/gapless/cdc/verify"
+)
+
+// leakLabel marks every goroutine that a case starts, directly or not.
+const leakLabel = "gapless-conformance-case"
+
+// labelled marks the goroutine of the case, and with it what it will start.
+// The func that it returns takes the mark away and reports what is left.
+func (t *trial) labelled() (stop func()) {
+	value := fmt.Sprintf("%s-%d", strings.ReplaceAll(t.c.Name(), "/", "-"), placeNumber())
+	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels(leakLabel, value)))
+	return func() {
+		pprof.SetGoroutineLabels(context.Background())
+		deadline := time.Now().Add(min(t.opts.Patience, 5*time.Second))
+		for {
+			left := goroutinesWith(value)
+			if left == "" || t.failed() {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.note(verify.Contained, "goroutines are left after everything was closed:\n%s", left)
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// goroutinesWith returns the stacks of the goroutines that carry the mark.
+func goroutinesWith(value string) string {
+	var all bytes.Buffer
+	if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
+		return ""
+	}
+	var left []string
+	for block := range strings.SplitSeq(all.String(), "\n\n") {
+		if strings.Contains(block, `"`+value+`"`) {
+			left = append(left, block)
+		}
+	}
+	return strings.Join(left, "\n\n")
+}

@@ -1,0 +1,3 @@
+package conformance
+
+func liveCases() []Case { return nil }

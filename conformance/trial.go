@@ -1,0 +1,340 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/cdc/verify"
+)
+
+// trial is one run of one case: what it opened, what it recorded and what it
+// found. Cases are straight lines of calls on it; the first failure of the
+// case's own goroutine ends it.
+type trial struct {
+	ctx      context.Context
+	h        Harness
+	c        Case
+	opts     Options
+	root     string // folder of all places
+	rng      *rand.Rand
+	trace    trace
+	history  *verify.History
+	events   atomic.Uint64 // number of events made
+	places   int
+	closers  []func() error // last first
+	streams  []*stream
+	exercise atomic.Int64 // how much was looked at
+	judged   bool
+
+	mu     sync.Mutex
+	faults []error
+	skip   string
+}
+
+// ended is panicked by the goroutine of a case to end it.
+type ended struct{}
+
+// fail reports a broken guarantee and ends the case.
+func (t *trial) fail(g Guarantee, format string, args ...any) {
+	t.note(g, format, args...)
+	panic(ended{})
+}
+
+// note reports a broken guarantee. It may be called from any goroutine.
+func (t *trial) note(g Guarantee, format string, args ...any) {
+	t.add(&Violation{Guarantee: g, Problem: fmt.Sprintf(format, args...)})
+}
+
+func (t *trial) add(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.faults = append(t.faults, err)
+}
+
+func (t *trial) failed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.faults) > 0
+}
+
+// looked says that something was checked. A case that checked nothing fails.
+func (t *trial) looked() { t.exercise.Add(1) }
+
+// skipped ends the case because the log cannot do what it needs.
+func (t *trial) skipped(format string, args ...any) {
+	t.mu.Lock()
+	t.skip = fmt.Sprintf(format, args...)
+	t.mu.Unlock()
+	panic(ended{})
+}
+
+// want reports a broken guarantee of the case unless ok.
+func (t *trial) want(ok bool, format string, args ...any) {
+	t.looked()
+	if !ok {
+		t.fail(t.c.Guarantee, format, args...)
+	}
+}
+
+// patient is a context for one wait.
+func (t *trial) patient() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.ctx, t.opts.Patience)
+}
+
+// handle is an open log and where it is.
+type handle struct {
+	cdc.Log
+	at Place
+}
+
+// open makes an empty log.
+func (t *trial) open() handle {
+	t.places++
+	at := Place{Name: fmt.Sprintf("c%d_%d", t.opts.Seed%1e9, placeNumber())}
+	at.Dir = filepath.Join(t.root, at.Name)
+	if err := os.MkdirAll(at.Dir, 0o755); err != nil {
+		t.broken("open", err)
+	}
+	return t.openWith("Open", t.h.Open, at)
+}
+
+func (t *trial) openWith(what string, open func(context.Context, Place) (cdc.Log, error), at Place) handle {
+	ctx, cancel := t.patient()
+	defer cancel()
+	log, err := open(ctx, at)
+	if err != nil {
+		t.broken(what, err)
+	}
+	if c, ok := log.(io.Closer); ok {
+		t.closers = append(t.closers, c.Close)
+	}
+	return handle{Log: log, at: at}
+}
+
+// second opens another handle on the log.
+func (t *trial) second(h handle) handle { return t.openWith("Second", t.h.Second, h.at) }
+
+// reopen closes the log and opens it again.
+func (t *trial) reopen(h handle) handle {
+	t.close(h.Log)
+	return t.openWith("Reopen", t.h.Reopen, h.at)
+}
+
+func (t *trial) close(log any) {
+	if c, ok := log.(io.Closer); ok {
+		if err := c.Close(); err != nil {
+			t.fail(verify.Contained, "Close returned %v", err)
+		}
+	}
+}
+
+// broken ends the case because the harness or the store failed.
+func (t *trial) broken(what string, err error) {
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.skipped("the log cannot do what this case needs: %s: %v", what, err)
+	}
+	t.add(fmt.Errorf("%s failed: %w", what, err))
+	panic(ended{})
+}
+
+// event makes an event that differs from every other of the trial.
+func (t *trial) event() cdc.Event {
+	n := t.events.Add(1)
+	return cdc.Event{
+		ID:    fmt.Sprintf("e%d", n),
+		Topic: fmt.Sprintf("topic%d", n%3),
+		Type:  fmt.Sprintf("type%d", n%4),
+		Key:   fmt.Sprintf("key%d", n%5),
+		Data:  fmt.Appendf(nil, `{"n":%d}`, n),
+		Meta:  map[string]string{"n": fmt.Sprint(n)},
+	}
+}
+
+func (t *trial) eventsN(n int) []cdc.Event {
+	events := make([]cdc.Event, n)
+	for i := range events {
+		events[i] = t.event()
+	}
+	return events
+}
+
+// append appends the events in one call and ends the case if that fails.
+func (t *trial) append(log cdc.Log, events ...cdc.Event) cdc.Receipt {
+	r, err := t.tryAppend(log, events...)
+	if err != nil {
+		t.broken("Append", err)
+	}
+	return r
+}
+
+// tryAppend appends in one call and records it. It may be called from any
+// goroutine.
+func (t *trial) tryAppend(log cdc.Log, events ...cdc.Event) (cdc.Receipt, error) {
+	a := verify.Append{Begin: t.history.Tick(), Records: make([]verify.Record, len(events))}
+	r, err := t.h.append(t.ctx, bare(log), events...)
+	a.End, a.Epoch = t.history.Tick(), r.Epoch
+	for i, e := range events {
+		a.Records[i].ID = e.ID
+		if err == nil && i < len(r.Seqs) {
+			a.Records[i].Seq = r.Seqs[i]
+		}
+	}
+	if err == nil {
+		a.Outcome = verify.Acknowledged
+		if len(r.Seqs) != len(events) {
+			t.note(verify.Atomic, "Append of %d events returned %d seqs", len(events), len(r.Seqs))
+		}
+	}
+	t.trace.add("Append %d → %v %s", len(events), r.Seqs, errText(err))
+	t.history.Append(a)
+	return r, err
+}
+
+// fill appends n events, each in a call of its own.
+func (t *trial) fill(log cdc.Log, n int) []uint64 {
+	seqs := make([]uint64, 0, n)
+	for range n {
+		seqs = append(seqs, t.append(log, t.event()).Seqs...)
+	}
+	return seqs
+}
+
+// bulk appends n events in few calls.
+func (t *trial) bulk(log cdc.Log, n int) []uint64 {
+	var seqs []uint64
+	for n > 0 {
+		k := min(n, 500)
+		seqs = append(seqs, t.append(log, t.eventsN(k)...).Seqs...)
+		n -= k
+	}
+	return seqs
+}
+
+// bare removes the handle around a log.
+func bare(log cdc.Log) cdc.Log {
+	if h, ok := log.(handle); ok {
+		return h.Log
+	}
+	return log
+}
+
+func (t *trial) bounds(src cdc.Source) cdc.Bounds {
+	ctx, cancel := t.patient()
+	defer cancel()
+	b, err := src.Bounds(ctx)
+	t.trace.add("Bounds → floor %d head %d last %d %s", b.Floor, b.Head, b.Last, errText(err))
+	if err != nil {
+		t.broken("Bounds", err)
+	}
+	if b.Floor > b.Head || b.Head > b.Last || !cdc.ValidEpoch(b.Epoch) {
+		t.fail(t.c.Guarantee, "Bounds are %+v: they must be floor ≤ head ≤ last, with a valid epoch", b)
+	}
+	return b
+}
+
+// read reads one page and checks its shape.
+func (t *trial) read(src cdc.Source, after cdc.Cursor, limit int) cdc.Page {
+	page, err := t.tryRead(src, after, limit)
+	if err != nil {
+		t.broken("Read", err)
+	}
+	return page
+}
+
+func (t *trial) tryRead(src cdc.Source, after cdc.Cursor, limit int) (cdc.Page, error) {
+	ctx, cancel := t.patient()
+	defer cancel()
+	page, err := src.Read(ctx, after, limit)
+	t.trace.add("Read after %s limit %d → %s", shortCursor(after), limit, pageText(page, err))
+	t.looked()
+	if err == nil {
+		if problem := verify.CheckPage(page, after, limit); problem != "" {
+			t.fail(verify.Reliable, "Read after %d, limit %d: %s", after.Seq, limit, problem)
+		}
+	}
+	return page, err
+}
+
+// all reads the log from the cursor to the end, page by page.
+func (t *trial) all(src cdc.Source, after cdc.Cursor, limit int) []cdc.Event {
+	var events []cdc.Event
+	for {
+		page := t.read(src, after, limit)
+		if page.Next == after.Seq {
+			return events
+		}
+		events = append(events, page.Events...)
+		after = cdc.Cursor{Epoch: after.Epoch, Seq: page.Next}
+	}
+}
+
+// record reads the whole log into the history, so that the judge knows it.
+func (t *trial) record(src cdc.Source) []cdc.Event {
+	b := t.bounds(src)
+	from := cdc.Cursor{Epoch: b.Epoch, Seq: b.Floor}
+	s := t.history.Log("the log, read from floor to head")
+	s.Begin(from)
+	events := t.all(src, from, 1000)
+	for _, e := range events {
+		s.Add(e.Seq, verify.RecordOf(e))
+	}
+	s.Add(max(b.Head, lastSeq(events)))
+	return events
+}
+
+// soon waits until ok returns true. It polls, so it is only for what nobody
+// announces.
+func (t *trial) soon(g Guarantee, ok func() bool, format string, args ...any) {
+	ctx, cancel := t.patient()
+	defer cancel()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			t.fail(g, "not within %v: "+format, append([]any{t.opts.Patience}, args...)...)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// finite runs f and fails if it does not return in time.
+func (t *trial) finite(g Guarantee, what string, f func()) {
+	done := make(chan struct{})
+	go func() { defer close(done); f() }()
+	t.wait(g, done, what)
+}
+
+// wait waits for done.
+func (t *trial) wait(g Guarantee, done <-chan struct{}, what string) {
+	t.looked()
+	timer := time.NewTimer(t.opts.Patience)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		t.fail(g, "%s did not end within %v", what, t.opts.Patience)
+	}
+}
+
+func lastSeq(events []cdc.Event) uint64 {
+	if len(events) == 0 {
+		return 0
+	}
+	return events[len(events)-1].Seq
+}
+
+func seqsOf(events []cdc.Event) []uint64 {
+	seqs := make([]uint64, len(events))
+	for i, e := range events {
+		seqs[i] = e.Seq
+	}
+	return seqs
+}
