@@ -1,7 +1,6 @@
 package gapless_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 )
@@ -73,7 +72,7 @@ func layerOf(dir string) (layer, bool) {
 
 func (l layer) allows(imported string) bool {
 	if folder, ok := strings.CutPrefix(imported, module+"/"); ok {
-		return within(folder, l.folder) || slices.Contains(l.ours, folder)
+		return within(folder, l.folder) || withinAny(folder, l.ours)
 	}
 	first, _, _ := strings.Cut(imported, "/")
 	return !strings.Contains(first, ".") || withinAny(imported, l.clients)

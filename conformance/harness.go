@@ -17,8 +17,11 @@ type Place struct {
 
 // Tx is an open transaction of the store.
 type Tx interface {
+	// Append adds events to the transaction.
 	Append(ctx context.Context, events ...cdc.Event) error
+	// Commit makes them part of the log.
 	Commit(ctx context.Context) error
+	// Rollback forgets them.
 	Rollback(ctx context.Context) error
 }
 
