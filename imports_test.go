@@ -21,7 +21,7 @@ var layers = []layer{
 	{folder: "source/redis", ours: []string{"cdc"}, clients: []string{"github.com/redis/go-redis/v9"}},
 	{folder: "source/sql", ours: []string{"cdc"}, clients: []string{"github.com/jmoiron/sqlx", "github.com/lib/pq", "modernc.org/sqlite", "github.com/go-sql-driver/mysql"}},
 	{folder: "transport/sse", ours: []string{"cdc"}},
-	{folder: "conformance", ours: []string{"cdc"}},
+	{folder: "conformance", ours: []string{"cdc", "cdc/verify"}},
 	{folder: "internal"},
 }
 

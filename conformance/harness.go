@@ -17,7 +17,7 @@ type Place struct {
 
 // Tx is an open transaction of the store.
 type Tx interface {
-	// Append adds events to the transaction.
+	// Append adds events that others see when Commit has returned.
 	Append(ctx context.Context, events ...cdc.Event) error
 	// Commit makes them part of the log.
 	Commit(ctx context.Context) error
