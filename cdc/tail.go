@@ -2,8 +2,10 @@ package cdc
 
 import "sort"
 
-// chunkEvents is how many events a chunk of the tail holds at most.
-const chunkEvents = 256
+// chunkEvents is how many events a chunk of the tail holds at most. It is also
+// the most that a follower gets at once: with the usual events that is a little
+// less than the 64 KB that a transport writes at once.
+const chunkEvents = 192
 
 // tail is the newest part of a log in memory: every event in (base, end],
 // bounded by number and bytes. Events are kept in chunks that only grow, so a
@@ -71,6 +73,9 @@ func (t *tail) page(seq uint64, limit int) Page {
 	p.Events = p.Events[:len(p.Events):len(p.Events)] // appending to the chunk must not show
 	if i < len(t.chunks)-1 {
 		p.Next = p.Events[len(p.Events)-1].Seq
+	}
+	if len(p.Events) <= limit && t.chunks[i].bytes <= PageBytes {
+		return p // without looking at each event, for each follower
 	}
 	return p.cut(limit)
 }
