@@ -51,7 +51,8 @@ func unstreamable(what string, err error) error {
 	return &writeError{err}
 }
 
-// write writes and flushes all of p.
+// write writes all of p and flushes it. A piece that is as large as ours leaves
+// without a flush: net/http keeps at most 4 KB back.
 func (w *writer) write(p []byte) error {
 	for len(p) > 0 {
 		if err := w.arm(time.Now()); err != nil {
@@ -61,10 +62,10 @@ func (w *writer) write(p []byte) error {
 		if _, err := w.w.Write(p[:n]); err != nil {
 			return &writeError{err}
 		}
-		if err := w.control.Flush(); err != nil {
-			return &writeError{err}
-		}
 		p = p[n:]
+	}
+	if err := w.control.Flush(); err != nil {
+		return &writeError{err}
 	}
 	w.last = time.Now()
 	if err := w.rest(w.last); err != nil {

@@ -1,0 +1,255 @@
+package sse_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gapless-go/gapless/cdc"
+	memlog "github.com/gapless-go/gapless/source/mem"
+	"github.com/gapless-go/gapless/transport/sse"
+)
+
+// costServer makes the test binary a server in a process of its own, so that
+// its CPU time and memory can be told from those of the clients.
+const costServer = "GAPLESS_SSE_COST_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(costServer) != "" {
+		runCostServer()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func runCostServer() {
+	log := memlog.New(nil)
+	handler, err := sse.NewHandler(log, &sse.Options{Heartbeat: 10 * time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /events", handler)
+	mux.HandleFunc("GET /bare", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	var raw sync.Map // of channels
+	mux.HandleFunc("GET /raw", func(w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		bursts := make(chan []byte, 1)
+		raw.Store(bursts, nil)
+		_, _ = io.WriteString(w, "event: cdc.live\ndata: {}\n\n")
+		_ = c.Flush()
+		for burst := range bursts {
+			for len(burst) > 0 {
+				n := min(len(burst), 64<<10)
+				_, _ = w.Write(burst[:n])
+				_ = c.Flush()
+				burst = burst[n:]
+			}
+		}
+	})
+	mux.HandleFunc("POST /burst", func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.FormValue("n"))
+		text := bytes.Repeat([]byte(`data: {"cur`+strings.Repeat("x", 277)+"\n\n"), n)
+		raw.Range(func(key, _ any) bool { key.(chan []byte) <- text; return true })
+		events := make([]cdc.Event, n)
+		for i := range events {
+			events[i] = cdc.Event{Topic: "orders", Type: "order.created", Key: "order-1234567", Data: []byte(`{"customer":"c-12345","total":1234.56,"items":[1,2,3],"note":"` + strings.Repeat("x", 20) + `"}`)}
+		}
+		if _, err := log.Append(r.Context(), events...); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
+	mux.HandleFunc("GET /usage", func(w http.ResponseWriter, r *http.Request) {
+		var u syscall.Rusage
+		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+		debug.FreeOSMemory()
+		status, _ := os.ReadFile("/proc/self/statm")
+		pages, _ := strconv.ParseInt(strings.Fields(string(status))[1], 10, 64)
+		fmt.Fprintln(w, u.Utime.Nano()+u.Stime.Nano(), pages*int64(os.Getpagesize()), runtime.NumGoroutine())
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	if name := os.Getenv("GAPLESS_BENCH_PROFILE"); name != "" {
+		if profile, err := os.Create(name + strconv.Itoa(os.Getpid())); err == nil {
+			_ = pprof.StartCPUProfile(profile)
+		}
+	}
+	fmt.Println(listener.Addr())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		pprof.StopCPUProfile()
+		os.Exit(0)
+	}()
+	_ = http.Serve(listener, mux)
+}
+
+// costProcess is a running cost server.
+type costProcess struct {
+	t    *testing.T
+	addr string
+}
+
+func startCostServer(t *testing.T) *costProcess {
+	if os.Getenv("GAPLESS_BENCH") == "" {
+		t.Skip("set GAPLESS_BENCH=1 to measure")
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), costServer+"=1")
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		_ = cmd.Wait()
+	})
+	addr, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &costProcess{t: t, addr: strings.TrimSpace(addr)}
+}
+
+func (p *costProcess) usage() (cpu time.Duration, rss int64) {
+	p.t.Helper()
+	response, err := http.Get("http://" + p.addr + "/usage")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	var goroutines int
+	if _, err := fmt.Fscan(response.Body, &cpu, &rss, &goroutines); err != nil {
+		p.t.Fatal(err)
+	}
+	return cpu, rss
+}
+
+func (p *costProcess) burst(n int) {
+	p.t.Helper()
+	response, err := http.Post(fmt.Sprintf("http://%s/burst?n=%d", p.addr, n), "", nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_ = response.Body.Close()
+}
+
+// open opens n streams and waits until each has received marker.
+func (p *costProcess) open(n int, path, marker string) []net.Conn {
+	p.t.Helper()
+	conns := make([]net.Conn, n)
+	for i := range conns {
+		conn, err := net.Dial("tcp", p.addr)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.t.Cleanup(func() { _ = conn.Close() })
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+		conns[i] = conn
+	}
+	for _, conn := range conns {
+		drain(p.t, conn, marker, 1)
+	}
+	return conns
+}
+
+// drain reads until the marker has come n times.
+func drain(t *testing.T, conn net.Conn, marker string, n int) {
+	buf := make([]byte, 256<<10)
+	kept := 0
+	for n > 0 {
+		got, err := conn.Read(buf[kept:])
+		if err != nil {
+			t.Errorf("read: %v", err)
+			return
+		}
+		text := buf[:kept+got]
+		n -= bytes.Count(text, []byte(marker))
+		kept = 0
+		if n > 0 && len(text) >= len(marker) {
+			kept = copy(buf, text[len(text)-len(marker)+1:])
+		}
+	}
+}
+
+// TestFrameCost measures the server's CPU time for one frame to one client.
+func TestFrameCost(t *testing.T) {
+	const burst, rounds = 2000, 10
+	for _, kind := range []struct {
+		path    string
+		clients int
+	}{{"/raw", 100}, {"/events", 100}, {"/raw", 1000}, {"/events", 1000}} {
+		clients := kind.clients
+		p := startCostServer(t)
+		conns := p.open(clients, kind.path, "cdc.live")
+		p.burst(burst) // warm up
+		drainAll(t, conns, burst)
+		before, _ := p.usage()
+		begin := time.Now()
+		for range rounds {
+			p.burst(burst)
+			drainAll(t, conns, burst)
+		}
+		wall := time.Since(begin)
+		after, _ := p.usage()
+		frames := clients * burst * rounds
+		t.Logf("%s, %d clients: %d ns of server CPU a frame, %.0f thousand frames/s", kind.path, clients, int(after-before)/frames, float64(frames)/wall.Seconds()/1000)
+	}
+}
+
+func drainAll(t *testing.T, conns []net.Conn, n int) {
+	var wait sync.WaitGroup
+	for _, conn := range conns {
+		wait.Go(func() { drain(t, conn, `data: {"cur`, n) })
+	}
+	wait.Wait()
+}
+
+// TestIdleCost measures the server's memory for one idle stream, against a
+// handler of net/http that does nothing.
+func TestIdleCost(t *testing.T) {
+	streams := 5000
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil && int(limit.Cur) < streams+100 {
+		streams = int(limit.Cur) - 100
+	}
+	for _, kind := range []struct{ path, marker string }{{"/bare", "\r\n\r\n"}, {"/events", "cdc.live"}} {
+		p := startCostServer(t)
+		p.burst(100)
+		_, before := p.usage()
+		p.open(streams, kind.path, kind.marker)
+		_, after := p.usage()
+		t.Logf("%s: %.1f KB for each of %d idle streams", kind.path, float64(after-before)/float64(streams)/1024, streams)
+	}
+}
