@@ -153,7 +153,7 @@ func TestGoBlocksCompile(t *testing.T) {
 				t.Errorf("%s:%d: the code in this block does not compile: %v", b.file, b.line, err)
 			}
 		}}
-		config.Check("snippet", fset, []*ast.File{f}, nil) //nolint:errcheck // every error went to config.Error
+		_, _ = config.Check("snippet", fset, []*ast.File{f}, nil) // every error went to config.Error
 	}
 }
 
@@ -181,7 +181,7 @@ func asFile(b block) string {
 
 // usual imports what a fragment without imports of its own plainly means.
 func usual(code string) string {
-	imports := ""
+	var imports strings.Builder
 	for _, p := range []string{
 		"context", "errors", "log", "log/slog", "net/http", "os", "testing", "time",
 		"go.etcd.io/bbolt", "github.com/jmoiron/sqlx",
@@ -194,10 +194,10 @@ func usual(code string) string {
 			name = path.Base(p)
 		}
 		if regexp.MustCompile(`\b` + name + `\.[A-Z]`).MatchString(code) {
-			imports += "import " + name + " \"" + p + "\"\n"
+			imports.WriteString("import " + name + " \"" + p + "\"\n")
 		}
 	}
-	return imports
+	return imports.String()
 }
 
 // declares matches a fragment of declarations, which cannot be in a function.

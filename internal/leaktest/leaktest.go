@@ -11,7 +11,6 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -20,7 +19,7 @@ const Grace = 5 * time.Second
 
 // Main runs the tests and ends the process. It fails if they passed but left
 // goroutines behind, and prints the stack of each.
-func Main(m *testing.M) { os.Exit(run(m, os.Stderr)) }
+func Main(m interface{ Run() int }) { os.Exit(run(m, os.Stderr)) }
 
 func run(m interface{ Run() int }, w io.Writer) int {
 	code := m.Run()
