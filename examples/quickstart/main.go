@@ -135,9 +135,9 @@ func serve(ctx context.Context, listener net.Listener, log *boltlog.Log, c confi
 	case failure = <-failed: // the listener broke
 	}
 	ended := make(chan error, 1)
-	go func() { // waited for below, but not for ever
+	go func() { //nolint:contextcheck // ctx has ended. Waited for below, but not for ever.
 		endBackground()
-		err := shutdown(server, stream, func() { endRequests(errShuttingDown) }) //nolint:contextcheck // ctx has ended
+		err := shutdown(server, stream, func() { endRequests(errShuttingDown) })
 		running.Wait()
 		ended <- errors.Join(err, log.Close())
 	}()
