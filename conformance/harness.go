@@ -74,7 +74,7 @@ type Harness struct {
 	Hub func(log cdc.Log) HubLog
 
 	// Crash makes the cases in which a process is killed with SIGKILL
-	// possible; see [CrashChild].
+	// possible; see [CrashSelf].
 	Crash *Crash
 
 	// Bubble is true if the store runs in memory or on files only, so that

@@ -17,7 +17,8 @@ const leakLabel = "gapless-conformance-case"
 // labelled marks the goroutine of the case, and with it what it will start.
 // The func that it returns takes the mark away and reports what is left.
 func (t *trial) labelled() (stop func()) {
-	value := fmt.Sprintf("%s-%d", strings.ReplaceAll(t.c.Name(), "/", "-"), placeNumber())
+	t.label = fmt.Sprintf("%s-%d", strings.ReplaceAll(t.c.Name(), "/", "-"), placeNumber())
+	value := t.label
 	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels(leakLabel, value)))
 	return func() {
 		pprof.SetGoroutineLabels(context.Background())
@@ -34,6 +35,18 @@ func (t *trial) labelled() (stop func()) {
 			time.Sleep(time.Millisecond)
 		}
 	}
+}
+
+// countGoroutines returns how many goroutines carry the mark.
+func countGoroutines(value string) int {
+	n := 0
+	for block := range strings.SplitSeq(goroutinesWith(value), "\n\n") {
+		var same int
+		if _, err := fmt.Sscanf(strings.TrimLeft(block, "\n"), "%d @", &same); err == nil {
+			n += same
+		}
+	}
+	return n
 }
 
 // goroutinesWith returns the stacks of the goroutines that carry the mark.

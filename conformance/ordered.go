@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 
@@ -80,7 +79,7 @@ func (t *trial) writers(log cdc.Log, writers, each int) {
 		group.Go(func() {
 			for n := range each {
 				if _, err := t.tryAppend(log, t.eventsN(1+(w+n)%3)...); err != nil {
-					t.add(fmt.Errorf("Append failed: %w", err))
+					t.appendFailed(err)
 					return
 				}
 			}

@@ -17,6 +17,9 @@ import (
 // skip. GAPLESS_SEED repeats what was drawn at random.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
+	if crashChild(t, h) {
+		return
+	}
 	o := (&Options{Seed: seedFromEnv(t)}).filled()
 	tree(t, Cases(), func(t *testing.T, c Case) { runCase(t, c, h, o) })
 }

@@ -54,15 +54,17 @@ func pageText(p cdc.Page, err error) string {
 	return eventsText(p.Events) + fmt.Sprintf(", next %d", p.Next)
 }
 
-func eventsText(events []cdc.Event) string {
+func eventsText(events []cdc.Event) string { return seqsText(seqsOf(events)) }
+
+func seqsText(seqs []uint64) string {
 	const shown = 12
-	if len(events) == 0 {
+	switch {
+	case len(seqs) == 0:
 		return "no events"
+	case len(seqs) <= shown:
+		return strings.Trim(fmt.Sprint(seqs), "[]")
 	}
-	if len(events) <= shown {
-		return strings.Trim(fmt.Sprint(seqsOf(events)), "[]")
-	}
-	return fmt.Sprintf("%d … %d (%d events)", events[0].Seq, events[len(events)-1].Seq, len(events))
+	return fmt.Sprintf("%d … %d (%d events)", seqs[0], seqs[len(seqs)-1], len(seqs))
 }
 
 // shortCursor is a cursor without its epoch: a trace has one log.

@@ -34,6 +34,7 @@ type trial struct {
 	streams  []*stream
 	exercise atomic.Int64 // how much was looked at
 	judged   bool
+	label    string // of the goroutines of the case
 
 	mu     sync.Mutex
 	faults []error
@@ -194,9 +195,17 @@ func (t *trial) tryAppend(log cdc.Log, events ...cdc.Event) (cdc.Receipt, error)
 			t.note(verify.Atomic, "Append of %d events returned %d seqs", len(events), len(r.Seqs))
 		}
 	}
-	t.trace.add("Append %d → %v %s", len(events), r.Seqs, errText(err))
+	t.trace.add("Append %d → %s %s", len(events), seqsText(r.Seqs), errText(err))
 	t.history.Append(a)
 	return r, err
+}
+
+// appendFailed reports an append that failed on another goroutine, unless the
+// case has ended.
+func (t *trial) appendFailed(err error) {
+	if t.ctx.Err() == nil {
+		t.add(fmt.Errorf("Append failed: %w", err))
+	}
 }
 
 // fill appends n events, each in a call of its own.

@@ -25,6 +25,7 @@ func Verify(h *History) []*Violation {
 type judge struct {
 	found  []*Violation
 	epochs map[string]*epoch
+	times  map[string]int  // how often an ID was appended
 	hidden map[string]bool // IDs of transactions that were refused
 	logged map[string]bool // epochs whose log was read in the end
 }
@@ -36,12 +37,13 @@ type epoch struct {
 }
 
 func newJudge(h *History) *judge {
-	j := &judge{epochs: map[string]*epoch{}, hidden: map[string]bool{}, logged: map[string]bool{}}
+	j := &judge{epochs: map[string]*epoch{}, times: map[string]int{}, hidden: map[string]bool{}, logged: map[string]bool{}}
 	for _, a := range h.Appends {
 		if a.Outcome == Acknowledged {
 			j.learn(a.Epoch, a.Records)
 		}
 		for _, r := range a.Records {
+			j.times[r.ID]++
 			if a.Outcome == Refused && r.ID != "" {
 				j.hidden[r.ID] = true
 			}
@@ -214,13 +216,18 @@ func (j *judge) appends(all []Append) {
 			continue
 		}
 		acknowledged = append(acknowledged, a)
-		for i, r := range a.Records {
+		var top uint64
+		for _, r := range a.Records {
 			if r.Seq == 0 && r.ID != "" && j.logged[a.Epoch] && e.ids[r.ID] == 0 {
 				j.fault(Durable, "", "event %q was acknowledged and is not in the log", r.ID)
 			}
-			if i > 0 && r.Seq > 0 && r.Seq < a.Records[i-1].Seq && e.ids[r.ID] == r.Seq {
+			if j.again(r) {
+				continue
+			}
+			if r.Seq > 0 && r.Seq < top {
 				j.fault(Ordered, "", "one append got the seqs %s", joinSeqs(seqsOf(a.Records), 12))
 			}
+			top = max(top, r.Seq)
 		}
 	}
 	j.order(acknowledged)
@@ -245,30 +252,32 @@ func (j *judge) order(appends []Append) {
 	slices.SortFunc(byEnd, func(a, b Append) int { return cmp.Compare(a.End, b.End) })
 	slices.SortFunc(appends, func(a, b Append) int { return cmp.Compare(a.Begin, b.Begin) })
 	highest := map[string]uint64{} // of what ended before
-	first := map[string]map[uint64]bool{}
 	i := 0
 	for _, b := range appends {
 		for ; i < len(byEnd) && byEnd[i].End < b.Begin; i++ {
 			for _, seq := range j.seqs(byEnd[i]) {
 				highest[byEnd[i].Epoch] = max(highest[byEnd[i].Epoch], seq)
-				if first[byEnd[i].Epoch] == nil {
-					first[byEnd[i].Epoch] = map[uint64]bool{}
-				}
-				first[byEnd[i].Epoch][seq] = true
 			}
 		}
 		for _, seq := range j.seqs(b) {
-			if h := highest[b.Epoch]; seq < h && !first[b.Epoch][seq] { // an ID again has its first seq
+			if h := highest[b.Epoch]; seq < h {
 				j.fault(Ordered, "", "%d was appended after %d had been acknowledged, but comes before it", seq, h)
 			}
 		}
 	}
 }
 
+// again reports whether the event was appended more than once: it has the seq
+// of its first append, so that it says nothing about the order of the others.
+func (j *judge) again(r Record) bool { return r.ID != "" && j.times[r.ID] > 1 }
+
 // seqs returns where the events of an append are, as far as that is known.
 func (j *judge) seqs(a Append) []uint64 {
 	var seqs []uint64
 	for _, r := range a.Records {
+		if j.again(r) {
+			continue
+		}
 		if r.Seq == 0 && r.ID != "" && j.epochs[a.Epoch] != nil {
 			r.Seq = j.epochs[a.Epoch].ids[r.ID]
 		}

@@ -14,7 +14,7 @@ func harness() conformance.Harness {
 	open := func(_ context.Context, at conformance.Place) (cdc.Log, error) {
 		return boltlog.Open(filepath.Join(at.Dir, "log.db"), nil)
 	}
-	return conformance.Harness{Open: open, Reopen: open, Bubble: true}
+	return conformance.Harness{Open: open, Reopen: open, Crash: conformance.CrashSelf("TestConformance"), Bubble: true}
 }
 
 func TestConformance(t *testing.T) { conformance.Run(t, harness()) }
