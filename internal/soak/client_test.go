@@ -6,13 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/cdc/verify"
 )
 
 // frame is one block of a text/event-stream.
@@ -54,10 +57,12 @@ func frames(body io.Reader, handle func(frame) bool) error {
 // client follows /events over as many connections as it takes.
 type client struct {
 	server *server
-	start  string       // of the first connection, as in ?after=
-	last   string       // Last-Event-ID
-	from   cdc.Cursor   // of the first hello
-	got    []cdc.Cursor // of every event
+	start  string         // of the first connection, as in ?after=
+	seen   *verify.Stream // for the judge
+	last   string         // Last-Event-ID
+	from   cdc.Cursor     // of the first hello
+	pos    uint64         // seq of the last event, or of the start
+	events int
 	resets int
 	delay  []time.Duration // of each event whose data has a "sent" time
 }
@@ -102,17 +107,23 @@ func (c *client) take(f frame) error {
 	}
 	switch f.event {
 	case "":
-		c.got = append(c.got, cursor)
-		var body struct{ Data struct{ Sent int64 } }
+		var body struct {
+			ID   string
+			Data struct{ Sent int64 }
+		}
 		if err := json.Unmarshal([]byte(f.data), &body); err != nil {
 			return fmt.Errorf("frame %+v: %w", f, err)
 		}
+		c.events++
+		c.pos = cursor.Seq
+		c.seen.Add(cursor.Seq, verify.Record{Seq: cursor.Seq, ID: body.ID, Sum: sum(f)})
 		if body.Data.Sent > 0 {
 			c.delay = append(c.delay, time.Since(time.UnixMicro(body.Data.Sent)))
 		}
 	case "cdc.hello":
 		if c.last == "" {
-			c.from = cursor
+			c.from, c.pos = cursor, cursor.Seq
+			c.seen.Begin(cursor)
 		}
 	case "cdc.reset":
 		c.resets++
@@ -121,10 +132,29 @@ func (c *client) take(f frame) error {
 	return nil
 }
 
-// at is the seq of the last event, or of the start.
-func (c *client) at() uint64 {
-	if n := len(c.got); n > 0 {
-		return c.got[n-1].Seq
+var seed = maphash.MakeSeed()
+
+// sum is a hash of the frame's bytes, which are the same for every client.
+func sum(f frame) uint64 { return maphash.String(seed, f.id+"\n"+f.data) | 1 }
+
+// newClient returns a client whose stream the history judges.
+func newClient(s *server, h *verify.History, name, start string) *client {
+	return &client{server: s, start: start, seen: h.Stream(name)}
+}
+
+// readLog records the whole log as what it is in the end, up to the last seq.
+func readLog(ctx context.Context, s *server, h *verify.History, last uint64) (*client, error) {
+	c := &client{server: s, start: "beginning", seen: h.Log("the log")}
+	return c, c.connect(ctx, 1<<40, func() bool { return c.pos >= last })
+}
+
+// judge fails the test with every promise that was broken.
+func judge(t *testing.T, h *verify.History) {
+	t.Helper()
+	for i, v := range verify.Verify(h) {
+		if i == 10 {
+			t.Fatal("and more")
+		}
+		t.Error(v)
 	}
-	return c.from.Seq
 }

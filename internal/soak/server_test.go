@@ -34,15 +34,15 @@ type server struct {
 	binary  string
 	db      string
 	addr    string
-	args    []string
 	process *exec.Cmd
 }
 
-func newServer(t *testing.T, args ...string) *server {
+func newServer(t *testing.T, buildFlags ...string) *server {
 	t.Helper()
 	dir := t.TempDir()
-	s := &server{t: t, binary: filepath.Join(dir, "quickstart"), db: filepath.Join(dir, "gapless.db"), addr: freeAddr(t), args: args}
-	build := exec.Command("go", "build", "-o", s.binary, "github.com/gapless-go/gapless/examples/quickstart")
+	s := &server{t: t, binary: filepath.Join(dir, "quickstart"), db: filepath.Join(dir, "gapless.db"), addr: freeAddr(t)}
+	args := append([]string{"build", "-o", s.binary}, buildFlags...)
+	build := exec.Command("go", append(args, "github.com/gapless-go/gapless/examples/quickstart")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
@@ -65,7 +65,7 @@ func (s *server) url(path string) string { return "http://" + s.addr + path }
 
 func (s *server) start() {
 	s.t.Helper()
-	s.process = exec.Command(s.binary, append([]string{"-addr", s.addr, "-db", s.db}, s.args...)...)
+	s.process = exec.Command(s.binary, "-addr", s.addr, "-db", s.db)
 	s.process.Stderr = os.Stderr
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)
@@ -90,24 +90,30 @@ func (s *server) stop(sig syscall.Signal) {
 	s.process = nil
 }
 
-// rss is the resident memory of the process now, in bytes.
-func (s *server) rss() int64 {
+// memory is the resident memory of the process now, in bytes: its own, and that
+// of the mapped file, which the system takes back when it needs it.
+func (s *server) memory() (own, file int64) {
 	s.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process.Process.Pid))
 	if err != nil {
 		s.t.Skipf("no resident size on this system: %v", err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			return kb << 10
+		name, value, _ := strings.Cut(line, ":")
+		if name != "RssAnon" && name != "RssFile" {
+			continue
+		}
+		kb, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if name == "RssAnon" {
+			own = kb << 10
+		} else {
+			file = kb << 10
 		}
 	}
-	s.t.Fatal("no VmRSS")
-	return 0
+	return own, file
 }
 
 // post appends events as NDJSON; the seq of the last is in the cursor returned.
