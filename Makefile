@@ -9,6 +9,7 @@ DB       ?= gapless.db
 RETAIN   ?= 0
 FUZZTIME ?= 30s
 SOAK     ?= ./...
+SOAKTIME ?= 60s
 BENCH    ?= .
 LINT     := $(CURDIR)/bin/golangci-lint
 
@@ -48,8 +49,8 @@ format: $(LINT) ## apply gofumpt, goimports and go fix
 	@$(call each,$(GO) fix ./... && $(LINT) fmt --config $(CURDIR)/.golangci.yml ./...)
 
 .PHONY: soak
-soak: install ## every test with its campaign at full size (SOAK=./internal/soak for some); takes hours
-	@export GAPLESS_REQUIRE=all GAPLESS_SOAK=1; $(call each,$(GO) test -race -count=1 -timeout 6h -v $(SOAK))
+soak: install ## every test with its campaigns at full size (SOAK=packages, SOAKTIME=60s for those that go by time)
+	@export GAPLESS_REQUIRE=all GAPLESS_SOAK=$(SOAKTIME); $(call each,$(GO) test -race -count=1 -timeout 6h -v $(SOAK))
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s)
