@@ -92,7 +92,7 @@ function onReset(e) {
   expected = seqOf(e.lastEventId) + 1n;
   setState('replaying');
   mark('reset', 'Reset: ' + reset.reason,
-    `${reset.requested} cannot be resumed; the log holds ${reset.floor} to ${reset.head}. Events may have been skipped: a client reloads its state here.`);
+    `${reset.requested} cannot be resumed; the log goes from seq ${BigInt(reset.floor) + 1n} to ${reset.head}. Events may have been skipped: a client reloads its state here.`);
 }
 
 function onReconnect(e) {
