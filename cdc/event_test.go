@@ -92,8 +92,11 @@ func TestCheckAppend(t *testing.T) {
 
 func TestCheckAppendSize(t *testing.T) {
 	for _, tt := range []struct{ size, limit, over int }{
-		{cdc.DefaultMaxEventBytes, 0, 0}, {cdc.DefaultMaxEventBytes + 1, 0, 1},
-		{10, 10, 0}, {11, 10, 1}, {2 << 20, 2 << 20, 0},
+		{cdc.DefaultMaxEventBytes, 0, 0},
+		{cdc.DefaultMaxEventBytes + 1, 0, 1},
+		{10, 10, 0},
+		{11, 10, 1},
+		{2 << 20, 2 << 20, 0},
 	} {
 		err := cdc.CheckAppend([]cdc.Event{{Data: make([]byte, tt.size)}}, tt.limit)
 		large, is := errors.AsType[*cdc.TooLargeError](err)

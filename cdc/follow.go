@@ -119,9 +119,9 @@ func Follow(ctx context.Context, log Log, start Start, opts *FollowOptions) iter
 			if start == latestText {
 				start = Latest
 			}
-			err = f.run(start)
+			err = f.run(start) //nolint:contextcheck // f has the context
 		}
-		if err != errLeft {
+		if !errors.Is(err, errLeft) {
 			yield(Batch{Cursor: f.pos, State: f.state}, err)
 		}
 	}
@@ -214,7 +214,7 @@ func (f *follower) live() error {
 			err = f.deliverLive(events)
 		case err == nil:
 			err = f.readAll(noEnd)
-		case err == errBeat:
+		case errors.Is(err, errBeat):
 			err = f.emit(nil)
 		case errors.Is(err, ErrLagged):
 			err = f.catchUp()

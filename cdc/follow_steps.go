@@ -87,7 +87,7 @@ func (f *follower) tagged(c Cursor, b Bounds) (Cursor, error) {
 
 // final turns what ended the stream into its last error.
 func (f *follower) final(err error) error {
-	if f.ctx.Err() != nil && err != errLeft {
+	if f.ctx.Err() != nil && !errors.Is(err, errLeft) {
 		return context.Cause(f.ctx)
 	}
 	reset, ok := errors.AsType[*ResetError](err)

@@ -316,9 +316,9 @@ func (s *swapped) log(ctx context.Context) (cdc.Log, string) {
 }
 
 func (s *swapped) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
-	log, real := s.log(ctx)
+	log, epoch := s.log(ctx)
 	if after.Epoch == s.epoch {
-		after.Epoch = real
+		after.Epoch = epoch
 	}
 	return log.Read(ctx, after, limit)
 }

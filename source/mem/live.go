@@ -60,7 +60,7 @@ func (s *subscription) signal() {
 // Next implements [cdc.Subscription].
 func (s *subscription) Next(ctx context.Context) ([]cdc.Event, error) {
 	for {
-		if events, err, ok := s.take(ctx); ok {
+		if events, ok, err := s.take(ctx); ok {
 			return events, err
 		}
 		select {
@@ -70,22 +70,22 @@ func (s *subscription) Next(ctx context.Context) ([]cdc.Event, error) {
 	}
 }
 
-func (s *subscription) take(ctx context.Context) (events []cdc.Event, err error, ok bool) {
+func (s *subscription) take(ctx context.Context) (events []cdc.Event, ok bool, err error) {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	switch {
 	case s.err != nil:
-		return nil, s.err, true
+		return nil, true, s.err
 	case ctx.Err() != nil:
-		return nil, context.Cause(ctx), true
+		return nil, true, context.Cause(ctx)
 	case s.lagged:
 		s.lagged = false
-		return nil, cdc.ErrLagged, true
+		return nil, true, cdc.ErrLagged
 	case len(s.buffer) > 0 || s.grown:
 		events, s.buffer, s.grown = s.buffer, nil, false
-		return events, nil, true
+		return events, true, nil
 	}
-	return nil, nil, false
+	return nil, false, nil
 }
 
 // Close implements [cdc.Subscription].

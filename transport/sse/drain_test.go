@@ -76,11 +76,12 @@ func TestShutdownWithManyStreams(t *testing.T) {
 // openRaw sends a request and returns the frames of the response.
 func openRaw(t testing.TB, conn net.Conn, target string, headers ...string) *parser {
 	t.Helper()
-	request := "GET " + target + " HTTP/1.1\r\nHost: test\r\n"
+	var request strings.Builder
+	request.WriteString("GET " + target + " HTTP/1.1\r\nHost: test\r\n")
 	for i := 0; i < len(headers); i += 2 {
-		request += headers[i] + ": " + headers[i+1] + "\r\n"
+		request.WriteString(headers[i] + ": " + headers[i+1] + "\r\n")
 	}
-	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
+	if _, err := io.WriteString(conn, request.String()+"\r\n"); err != nil {
 		t.Error(err)
 	}
 	return newParser(&lazyBody{conn: conn})
