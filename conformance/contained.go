@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -27,6 +28,7 @@ func containedCases() []Case {
 		{Guarantee: g, Situation: "OneError", Sentence: "a stream that ends by an error yields that one, last", run: oneError},
 		{Guarantee: g, Situation: "LeaveWhileRenewing", Sentence: "a stream that is left while it renews its subscription closes the new one", run: leaveWhileRenewing},
 		{Guarantee: g, Situation: "Immutable", Sentence: "events that were handed out do not change, whatever comes later and whatever other readers do with theirs", run: immutable},
+		{Guarantee: g, Situation: "ImmutableLive", Sentence: "events that Next returned do not change with the next call", run: immutableLive},
 		{Guarantee: g, Situation: "AppendCopies", Sentence: "changing the arguments after Append has returned changes nothing in the log", run: appendCopies},
 	}
 }
@@ -285,7 +287,7 @@ func immutable(t *trial) {
 	s.live()
 	t.fence(log, s)
 	first := t.read(log, cdc.Cursor{Epoch: epoch}, 4)
-	held := append(s.got(), first.Events...)
+	held := s.got()
 	sums := sumsOf(held)
 	// Another reader appends to its page and overwrites what is its own.
 	mine := t.read(log, cdc.Cursor{Epoch: epoch}, 4)
@@ -297,6 +299,8 @@ func immutable(t *trial) {
 			t.fail(verify.Contained, "what one reader appended to its page shows in the page of another")
 		}
 	}
+	pages := [][]cdc.Event{first.Events, again.Events}
+	pageSums := [][]uint64{sumsOf(first.Events), sumsOf(again.Events)}
 	t.fill(log, 40)
 	t.all(log, cdc.Cursor{Epoch: epoch}, 3)
 	t.fence(log, s)
@@ -304,10 +308,38 @@ func immutable(t *trial) {
 		t.broken("Trim", err)
 	}
 	t.fill(log, 5)
+	for i, page := range pages {
+		if !slices.Equal(sumsOf(page), pageSums[i]) {
+			t.fail(verify.Contained, "a page that was handed out now holds %s", eventsText(page))
+		}
+	}
 	for i, sum := range sumsOf(held) {
 		if sum != sums[i] {
 			t.fail(verify.Contained, "event %d changed after it was handed out; it is now %+v", held[i].Seq, held[i])
 		}
+	}
+}
+
+func immutableLive(t *trial) {
+	log := t.open()
+	sub := t.subscribe(log)
+	var held []cdc.Event
+	var batches [][]cdc.Event
+	var sums []uint64
+	for n := range 8 {
+		t.append(log, t.eventsN(1+n%3)...)
+		events, err := t.returns(sub, verify.Live, "something for a committed event")
+		if err != nil {
+			t.broken("Next", err)
+		}
+		batches = append(batches, events)
+		sums = append(sums, sumsOf(events)...)
+	}
+	for _, b := range batches {
+		held = append(held, b...)
+	}
+	for i, sum := range sumsOf(held) {
+		t.want(sum == sums[i], "an event that Next returned is now event %d", held[i].Seq)
 	}
 }
 

@@ -3,6 +3,8 @@ package conformance
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -24,6 +26,7 @@ func handoffCases() []Case {
 		{Guarantee: g, Situation: "UnderHub/first", Sentence: "one event is committed before the k-th call that a Hub makes for its first stream, for every k", run: underHubFirst},
 		{Guarantee: g, Situation: "UnderHub/lag", Sentence: "the Hub's own subscription lags and one event is committed before the k-th call that follows, for every k", run: underHubLater((*tap).forceLag)},
 		{Guarantee: g, Situation: "UnderHub/break", Sentence: "the Hub's own subscription breaks and one event is committed before the k-th call that follows, for every k", run: underHubLater(forceBreak)},
+		{Guarantee: g, Situation: "UnderHub/idle", Sentence: "an event that is committed when a Hub's Subscribe has returned ends the first Next, though nobody has read through the Hub", run: underHubIdle},
 		{Guarantee: g, Situation: "TakesEffect", Sentence: "an event that is committed when Subscribe has returned ends the first Next", run: takesEffect},
 	}
 }
@@ -67,7 +70,7 @@ type startAt func(t *trial, known *handle) (log handle, start cdc.Start)
 func fromLatest(t *trial, known *handle) (handle, cdc.Start) {
 	if known.Log == nil {
 		*known = t.open()
-		t.fill(known, 3)
+		t.fill(*known, 3)
 	}
 	return *known, cdc.Latest
 }
@@ -75,10 +78,10 @@ func fromLatest(t *trial, known *handle) (handle, cdc.Start) {
 func fromCursor(t *trial, known *handle) (handle, cdc.Start) {
 	if known.Log == nil {
 		*known = t.open()
-		t.fill(known, 2)
+		t.fill(*known, 2)
 	}
-	c := t.append(known, t.event()).Cursor()
-	t.fill(known, 3)
+	c := t.append(*known, t.event()).Cursor()
+	t.fill(*known, 3)
 	return *known, cdc.After(c)
 }
 
@@ -94,12 +97,10 @@ func firstReplay(at startAt, pairs bool) func(*trial) {
 		run := func(k ...int) bool {
 			log, start := at(t, &known)
 			p, tapped := t.tapped(log)
-			for _, k := range k {
-				p.at(k, func() { _, _ = t.tryAppend(log, t.event()) })
-			}
-			t.trace.add("-- a commit before call %v", k)
+			commits := t.commitsAt(p, log, k)
 			s := t.follow(fmt.Sprintf("commit before call %v", k), tapped, start, quiet())
 			s.live()
+			commits.arrive(s)
 			t.fence(log, s)
 			made := p.fired()
 			_ = s.stop()
@@ -109,6 +110,42 @@ func firstReplay(at startAt, pairs bool) func(*trial) {
 			t.everyPair(run)
 		} else {
 			t.everyCall(run)
+		}
+	}
+}
+
+// interposed are the commits that a tap makes before calls.
+type interposed struct {
+	mu   sync.Mutex
+	seqs []uint64
+}
+
+// commitsAt plans a commit before each of the calls, counted from now.
+func (t *trial) commitsAt(p *tap, log cdc.Log, calls []int) *interposed {
+	t.trace.add("-- a commit before call %v", calls)
+	c := &interposed{}
+	for _, k := range calls {
+		p.at(k, func() {
+			r, err := t.tryAppend(log, t.event())
+			if err != nil {
+				t.appendFailed(err)
+			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.seqs = append(c.seqs, r.Seqs...)
+		})
+	}
+	return c
+}
+
+// arrive waits for what was committed so far, with no other commit after it.
+func (c *interposed) arrive(s *stream) {
+	c.mu.Lock()
+	seqs := slices.Clone(c.seqs)
+	c.mu.Unlock()
+	for _, seq := range seqs {
+		if seq > s.first.Seq {
+			s.until(seq)
 		}
 	}
 }
@@ -124,15 +161,14 @@ func laterReplay(pairs bool, force func(*tap)) func(*trial) {
 		s.live()
 		t.fence(log, s)
 		run := func(k ...int) bool {
-			t.trace.add("-- a commit before call %v", k)
 			t.soon(verify.Live, p.waiting, "the reader waits in Next")
 			p.clear()
 			force(p)
-			for _, k := range k {
-				p.at(k, func() { _, _ = t.tryAppend(log, t.event()) })
-			}
-			t.append(log, t.event())
+			commits := t.commitsAt(p, log, k)
+			seq := t.append(log, t.event()).Seqs[0]
 			t.wait(verify.Live, p.forced(), "the Next that a commit has to end")
+			s.until(seq) // with no other commit after it
+			commits.arrive(s)
 			t.fence(log, s)
 			return p.fired()
 		}
@@ -150,11 +186,11 @@ func underHubFirst(t *trial) {
 	t.everyCall(func(k ...int) bool {
 		log, start := fromCursor(t, &known)
 		p, tapped := t.tapped(log)
-		p.at(k[0], func() { _, _ = t.tryAppend(log, t.event()) })
-		t.trace.add("-- a commit before call %v", k)
+		commits := t.commitsAt(p, log, k)
 		hub := t.h.hub(tapped)
 		s := t.follow(fmt.Sprintf("over a Hub, commit before call %v", k), hub, start, quiet())
 		s.live()
+		commits.arrive(s)
 		t.fence(log, s)
 		made := p.fired()
 		_ = s.stop()
@@ -174,13 +210,14 @@ func underHubLater(force func(*tap)) func(*trial) {
 		a.live()
 		t.fence(log, a)
 		t.everyCall(func(k ...int) bool {
-			t.trace.add("-- a commit before call %v", k)
 			t.soon(verify.Live, p.waiting, "the reader waits in Next")
 			p.clear()
 			force(p)
-			p.at(k[0], func() { _, _ = t.tryAppend(log, t.event()) })
-			t.append(log, t.event())
+			commits := t.commitsAt(p, log, k)
+			seq := t.append(log, t.event()).Seqs[0]
 			t.wait(verify.Live, p.forced(), "the Next that a commit has to end")
+			a.until(seq) // with no other commit after it
+			commits.arrive(a)
 			t.fence(log, a)
 			return p.fired()
 		})
@@ -197,4 +234,36 @@ func takesEffect(t *trial) {
 		t.returns(sub, verify.Handoff, fmt.Sprintf("event %d, committed after Subscribe number %d had returned", r.Seqs[0], n+1))
 		t.closeSub(sub)
 	}
+}
+
+func underHubIdle(t *trial) {
+	for range 5 {
+		log := t.open()
+		t.fill(log, 2)
+		hub := t.h.hub(log.Log)
+		sub := t.subscribe(hub)
+		seq := t.append(log, t.event()).Seqs[0]
+		for {
+			events, err := t.returns(sub, verify.Handoff, fmt.Sprintf("event %d, committed after the Hub's Subscribe had returned", seq))
+			if err == nil && len(events) == 0 { // a wake-up: read
+				if events, _ = t.readThrough(hub, seq); len(events) == 0 {
+					continue
+				}
+			}
+			if err != nil && !errors.Is(err, cdc.ErrLagged) {
+				t.broken("Next", err)
+			}
+			if lastSeq(events) >= seq || err != nil {
+				break
+			}
+		}
+		t.closeSub(sub)
+		t.finite(verify.Contained, "Hub.Close", func() { _ = hub.Close() })
+	}
+}
+
+// readThrough reads the event with the seq, if it is there.
+func (t *trial) readThrough(log cdc.Log, seq uint64) ([]cdc.Event, error) {
+	page, err := t.tryRead(log, cdc.Cursor{Epoch: t.bounds(log).Epoch, Seq: seq - 1}, 1)
+	return page.Events, err
 }

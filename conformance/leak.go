@@ -56,7 +56,8 @@ func goroutinesWith(value string) string {
 		return ""
 	}
 	var left []string
-	for block := range strings.SplitSeq(all.String(), "\n\n") {
+	_, text, _ := strings.Cut(all.String(), "\n") // the first line is a title
+	for block := range strings.SplitSeq(text, "\n\n") {
 		if strings.Contains(block, `"`+value+`"`) {
 			left = append(left, block)
 		}

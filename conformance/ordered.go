@@ -14,6 +14,7 @@ func orderedCases() []Case {
 		{Guarantee: g, Situation: "Sequential", Sentence: "120 events, more than one digit's worth, are read in the order of their appends", run: sequential},
 		{Guarantee: g, Situation: "OneAppend", Sentence: "the events of one append keep the order of the arguments", run: oneAppend},
 		{Guarantee: g, Situation: "Concurrent", Sentence: "four writers append while three streams follow: all see one order, and what was acknowledged first comes first", run: concurrent},
+		{Guarantee: g, Situation: "LiveOrder", Sentence: "commits that a subscription was not asked about yet are returned in order, without a hole", run: liveOrder},
 		{Guarantee: g, Situation: "CommitOrder", Sentence: "three transactions end in every order: what is read ascends", needs: []need{needThree}, run: commitOrder},
 	}
 }
@@ -70,6 +71,16 @@ func concurrent(t *trial) {
 	t.writers(log, 4, 12)
 	t.fence(log, streams...)
 	t.record(log)
+}
+
+func liveOrder(t *trial) {
+	log := t.open()
+	r := t.rawAt(log)
+	for range 5 {
+		seqs := t.fill(log, 10)
+		r.commit(seqs...)
+		r.until(lastOf(seqs))
+	}
 }
 
 // writers appends from several goroutines at once and waits for them.

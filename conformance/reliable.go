@@ -2,11 +2,13 @@ package conformance
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -31,6 +33,8 @@ func reliableCases() []Case {
 		Case{Guarantee: g, Situation: "LargeEvents", Sentence: "events that are together larger than a page are all read, and a page is never empty because of them", run: largeEvents},
 		Case{Guarantee: g, Situation: "Bytes", Sentence: "what was appended is read with the same bytes, also above 64 KiB", run: exactBytes},
 		Case{Guarantee: g, Situation: "LiveBurst", Sentence: "a burst larger than any buffer reaches a live stream", run: liveBurst},
+		Case{Guarantee: g, Situation: "ShortPages", Sentence: "a source whose pages are shorter than asked for is read to the end before the stream is live", run: shortPages},
+		Case{Guarantee: g, Situation: "ReadFails", Sentence: "the k-th read fails, for every k: the stream ends with that error or delivers everything", run: readFails},
 		Case{Guarantee: g, Situation: "FirstLive", Sentence: "the first event after a quiet start reaches a live stream", run: firstLive},
 		Case{Guarantee: g, Situation: "Holes", Sentence: "rolled-back transactions leave holes: the events around them are read and followed", needs: []need{needBegin}, run: holes},
 		Case{Guarantee: g, Situation: "CommitOrder", Sentence: "three transactions end in every order, with a poll after each step: a reader that polls misses nothing", needs: []need{needThree}, run: commitOrder},
@@ -261,12 +265,72 @@ func liveBurst(t *trial) {
 func firstLive(t *trial) {
 	for range 5 {
 		log := t.open()
+		r := t.rawAt(log)
+		seqs := t.append(log, t.eventsN(2)...).Seqs
+		r.commit(seqs...)
+		r.until(seqs[1])
 		s := t.follow("live from the beginning of an empty log", log, cdc.Beginning, quiet())
 		s.live()
 		s.until(t.append(log, t.event()).Seqs[0])
 		s.until(t.append(log, t.event()).Seqs[0])
 		_ = s.stop()
 	}
+}
+
+func shortPages(t *trial) {
+	log := t.open()
+	t.bulk(log, 9)
+	for _, most := range []int{1, 2, 4} {
+		s := t.follow(fmt.Sprintf("pages of at most %d", most), shortPager{log.Log, most}, cdc.Beginning, &cdc.FollowOptions{PageSize: 5, Heartbeat: time.Hour})
+		s.live()
+		t.want(len(s.got()) == 9, "the log has 9 events, and a stream that gets at most %d a page was live after %s", most, eventsText(s.got()))
+		_ = s.stop()
+	}
+}
+
+// shortPager is a log with pages that are shorter than they could be, which is
+// legal.
+type shortPager struct {
+	cdc.Log
+	most int
+}
+
+func (l shortPager) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
+	return l.Log.Read(ctx, after, min(limit, l.most))
+}
+
+func readFails(t *trial) {
+	for k := 1; ; k++ {
+		log := t.open()
+		t.bulk(log, 7)
+		failing := &failingReader{Log: log.Log, at: int64(k)}
+		s := t.follow(fmt.Sprintf("read %d fails", k), failing, cdc.Beginning, quiet())
+		s.await(verify.Reliable, func() bool { return s.err != nil || s.lives > 0 }, "the stream ends or turns live")
+		if s.err != nil {
+			t.want(errors.Is(s.ends(), errRead), "a read failed, and the stream ended with %v", s.err)
+		} else {
+			t.want(len(s.got()) == 7, "a read failed, and the stream was live after %d of 7 events", len(s.got()))
+		}
+		_ = s.stop()
+		if failing.reads.Load() < failing.at {
+			return
+		}
+	}
+}
+
+var errRead = errors.New("the read failed")
+
+type failingReader struct {
+	cdc.Log
+	reads atomic.Int64
+	at    int64
+}
+
+func (l *failingReader) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
+	if l.reads.Add(1) == l.at {
+		return cdc.Page{}, errRead
+	}
+	return l.Log.Read(ctx, after, limit)
 }
 
 func holes(t *trial) {

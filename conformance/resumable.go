@@ -25,10 +25,12 @@ func resumableCases() []Case {
 		{Guarantee: g, Situation: "TrimExact", Sentence: "Trim removes what is at or below its seq and nothing else, and says how many", run: trimExact},
 		{Guarantee: g, Situation: "TrimAll", Sentence: "a log that was trimmed to nothing keeps floor, head and last, and serves its head", run: trimAll},
 		{Guarantee: g, Situation: "BeginningAfterTrim", Sentence: "the beginning of a trimmed log is its oldest event, never a reset", run: beginningAfterTrim},
+		{Guarantee: g, Situation: "TrimWhileReading", Sentence: "one reads page by page while another trims: what is read has no hole, or is a reset", run: trimWhileReading},
 		{Guarantee: g, Situation: "TrimUnderStream", Sentence: "a trim before the k-th call of a stream, for every k: it delivers everything or ends with truncated", run: trimUnderStream},
 		{Guarantee: g, Situation: "TrimUnderHub", Sentence: "the same through a Hub", run: trimUnderHub},
 		{Guarantee: g, Situation: "EpochUnderStream", Sentence: "a new epoch before the k-th call of a stream, for every k: it is a reset, never a stream that goes on", run: epochUnderStream},
 		{Guarantee: g, Situation: "EpochUnderHub", Sentence: "the same before the k-th call of a Hub", run: epochUnderHub},
+		{Guarantee: g, Situation: "EpochBetweenReads", Sentence: "a new epoch between Bounds and Read, or between two Reads, makes the next Read foreign", run: epochBetweenReads},
 		{Guarantee: g, Situation: "EpochEndsSubscription", Sentence: "a new epoch wakes or ends every subscription, and old cursors are foreign at once", run: epochEndsSubscription},
 		{Guarantee: g, Situation: "BetweenHeadAndLast", Sentence: "a cursor between head and last is valid and waits", needs: []need{needBegin}, run: betweenHeadAndLast},
 		{Guarantee: g, Situation: "SecondHandle", Sentence: "a cursor that one handle delivered is accepted at once by another, and by a Hub that has not read that far", needs: []need{needSecond}, run: secondHandleAccepts},
@@ -304,6 +306,41 @@ func beginningAfterTrim(t *trial) {
 	t.fence(log, t.follow("from a beginning that moves", tapped, cdc.Beginning, quiet()))
 }
 
+func trimWhileReading(t *trial) {
+	for range 5 {
+		log := t.open()
+		seqs := t.bulk(log, 60)
+		epoch := t.bounds(log).Epoch
+		s := t.history.Stream("reading while another trims")
+		s.Begin(cdc.Cursor{Epoch: epoch})
+		trimmed := make(chan struct{})
+		go func() {
+			defer close(trimmed)
+			for _, seq := range seqs[:50] {
+				if _, err := t.h.trim(t.ctx, log.Log, seq); err != nil {
+					t.trimFailed(err)
+					return
+				}
+			}
+		}()
+		for pos := (cdc.Cursor{Epoch: epoch}); pos.Seq < lastOf(seqs); {
+			page, err := t.tryRead(log, pos, 1)
+			if _, reset := errors.AsType[*cdc.ResetError](err); reset {
+				break
+			}
+			if err != nil {
+				t.broken("Read", err)
+			}
+			for _, e := range page.Events {
+				s.Add(e.Seq, verify.RecordOf(e))
+			}
+			pos.Seq = page.Next
+			s.Add(pos.Seq)
+		}
+		t.wait(verify.Bounded, trimmed, "Trim beside a reader")
+	}
+}
+
 func trimUnderStream(t *trial) {
 	t.everyCall(func(k ...int) bool {
 		log := t.open()
@@ -399,6 +436,22 @@ func (t *trial) epochAt(k int, log handle, p *tap, over cdc.Log) bool {
 	}
 	_ = s.stop()
 	return made
+}
+
+func epochBetweenReads(t *trial) {
+	log := t.open()
+	t.fill(log, 6)
+	for reads := range 3 {
+		pos := cdc.Cursor{Epoch: t.bounds(log).Epoch}
+		for range reads {
+			pos.Seq = t.read(log, pos, 2).Next
+		}
+		if err := t.h.renew(t.ctx, log.Log); err != nil {
+			t.broken("Renew", err)
+		}
+		_, err := t.tryRead(log, pos, 2)
+		t.isReset(err, log, fmt.Sprintf("a Read with the old epoch after Bounds and %d reads", reads), cdc.ReasonForeign)
+	}
 }
 
 func epochEndsSubscription(t *trial) {

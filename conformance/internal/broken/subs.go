@@ -1,0 +1,295 @@
+package broken
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/gapless-go/gapless/cdc"
+)
+
+// bufferSize is how many events a subscription holds before it lags.
+const bufferSize = 64
+
+// Subscribe implements [cdc.Subscriber].
+func (s *Store) Subscribe(ctx context.Context) (cdc.Subscription, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.disk.mu.Unlock()
+	sub := &subscription{store: s, ready: make(chan struct{}, 1), closed: make(chan struct{}), first: true}
+	switch s.bug {
+	case EdgeTriggered:
+		sub.ready = make(chan struct{})
+	case SubscribeDeadline:
+		sub.ctx = ctx
+	case GoroutineLeak:
+		go func() { <-make(chan struct{}) }()
+	}
+	if s.bug != LazySubscribe {
+		s.subs[sub] = struct{}{}
+	}
+	return sub, nil
+}
+
+// Sever cuts the connection of every subscription: what is committed until it
+// is back, which is at once, goes by unheard.
+func (s *Store) Sever() {
+	s.disk.mu.Lock()
+	defer s.disk.mu.Unlock()
+	for sub := range s.subs {
+		sub.deaf = true
+	}
+}
+
+// publish hands the events over to every subscription; the disk is locked.
+func (d *Disk) publish(by *Store, events []cdc.Event) {
+	for s := range d.handles {
+		if d.bug == OwnHandleOnly && s != by {
+			continue
+		}
+		n := 0
+		for sub := range s.subs {
+			if n++; d.bug == OnlyFirstWoken && n > 1 {
+				break
+			}
+			sub.hand(events)
+		}
+	}
+}
+
+type subscription struct {
+	store *Store
+	ready chan struct{}
+	ctx   context.Context // SubscribeDeadline
+
+	// All guarded by the disk's mutex.
+	buffer []cdc.Event
+	grown  bool
+	lagged bool
+	deaf   bool // the connection is cut
+	first  bool
+	out    []cdc.Event // SharedBytes
+	err    error
+	closes int
+	closed chan struct{}
+	hooks  int
+}
+
+// hand is publish for one subscription, with what can go wrong around it.
+func (s *subscription) hand(events []cdc.Event) {
+	switch s.store.bug {
+	case GoroutinePerEvent:
+		go func() {
+			time.Sleep(time.Millisecond)
+			s.store.disk.mu.Lock()
+			defer s.store.disk.mu.Unlock()
+			s.put(events)
+			s.store.disk.mu.Unlock()
+			select { // until somebody has read it
+			case <-s.closed:
+			case <-time.After(time.Hour):
+			}
+			s.store.disk.mu.Lock()
+		}()
+		return
+	case CommitHook:
+		s.hooks++
+		pause := time.Duration(s.hooks%2) * time.Millisecond
+		go func() {
+			select {
+			case <-time.After(pause):
+			case <-s.closed:
+			}
+			s.store.disk.mu.Lock()
+			defer s.store.disk.mu.Unlock()
+			s.put(events)
+		}()
+		return
+	}
+	s.put(events)
+}
+
+func (s *subscription) put(events []cdc.Event) {
+	bug := s.store.bug
+	if s.deaf { // the connection comes back; what it missed has to be read
+		s.deaf = false
+		if bug == SeverNotReread {
+			return
+		}
+		s.buffer, events = nil, nil
+	}
+	if bug == FirstSkipped && s.first && len(events) > 0 {
+		events = events[1:]
+	}
+	if bug == Duplicate && len(events) > 0 {
+		events = append(slices.Clone(events), events[len(events)-1])
+		s.buffer = append(s.buffer, events[len(events)-1])
+	}
+	s.first = false
+	over := len(s.buffer) + len(events) - bufferSize
+	switch {
+	case s.err != nil || s.lagged:
+	case over <= 0:
+		s.buffer = append(s.buffer, events...)
+		s.grown = s.grown || len(events) == 0
+	case bug == DropNewest:
+		s.buffer = append(s.buffer, events[:max(0, len(events)-over)]...)
+	case bug == DropOldest:
+		s.buffer = append(s.buffer, events...)
+		s.buffer = s.buffer[len(s.buffer)-bufferSize:]
+	case bug == LagWithoutError:
+		s.buffer = nil
+	case bug == SlowBlocksWriter:
+		s.block()
+	default:
+		s.buffer, s.lagged = nil, true
+		if bug == OneLagEndsAll {
+			for other := range s.store.subs {
+				other.fail(errors.New("broken: a subscription lagged"))
+			}
+		}
+	}
+	s.signal()
+}
+
+// block waits for the reader, with the lock held by the writer.
+func (s *subscription) block() {
+	select {
+	case <-s.closed:
+	case <-time.After(10 * time.Second):
+	}
+}
+
+func (s *subscription) signal() {
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (s *subscription) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+	if s.store.bug != CloseLeavesRegistered {
+		delete(s.store.subs, s)
+	}
+	s.signal()
+}
+
+// Next implements [cdc.Subscription].
+func (s *subscription) Next(ctx context.Context) ([]cdc.Event, error) {
+	s.arm()
+	for {
+		events, err, ok := s.take(ctx)
+		if ok {
+			return events, err
+		}
+		done := ctx.Done()
+		if s.store.bug == NextIgnoresContext {
+			done = nil
+		}
+		select {
+		case <-s.ready:
+			if s.store.bug == EdgeTriggered {
+				s.store.disk.mu.Lock()
+				s.grown = true
+				s.store.disk.mu.Unlock()
+			}
+		case <-done:
+			if s.store.bug == CancelLosesBatch {
+				s.store.disk.mu.Lock()
+				s.buffer, s.grown = nil, false
+				s.store.disk.mu.Unlock()
+			}
+		case <-s.closed:
+		}
+	}
+}
+
+// arm is the beginning of Next.
+func (s *subscription) arm() {
+	d := s.store.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch s.store.bug {
+	case LazySubscribe:
+		if s.err == nil {
+			s.store.subs[s] = struct{}{}
+		}
+	case CheckThenArm:
+		select {
+		case <-s.ready:
+		default:
+		}
+		s.buffer, s.grown = nil, false
+	case EdgeTriggered:
+		s.buffer, s.grown = nil, false
+	}
+}
+
+func (s *subscription) take(ctx context.Context) (events []cdc.Event, err error, ok bool) {
+	d := s.store.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	bug := s.store.bug
+	switch {
+	case s.err != nil:
+		return nil, s.err, true
+	case s.ctx != nil && s.ctx.Err() != nil:
+		return nil, context.Cause(s.ctx), true
+	case ctx.Err() != nil && bug != NextIgnoresContext:
+		if bug == CancelLosesBatch {
+			s.buffer, s.grown, s.lagged = nil, false, false
+		}
+		return nil, context.Cause(ctx), true
+	case s.lagged:
+		s.lagged = bug == LagNotRearmed
+		if bug == LagNotRearmed && s.grown {
+			return nil, nil, false
+		}
+		s.grown = bug == LagNotRearmed
+		return nil, cdc.ErrLagged, true
+	case len(s.buffer) > 0 || s.grown:
+		events, s.buffer, s.grown = s.buffer, nil, false
+		if bug == SharedBytes {
+			s.out = append(s.out[:0], events...)
+			events = s.out
+		}
+		return events, nil, true
+	case bug == HotLoop:
+		return nil, nil, true
+	}
+	return nil, nil, false
+}
+
+// Close implements [cdc.Subscription].
+func (s *subscription) Close() error {
+	if s.store.bug == SlowBlocksWriter {
+		closeOnce(s.closed) // or the writer waits on
+	}
+	d := s.store.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.closes++
+	if s.store.bug == SecondCloseErrors && s.closes > 1 {
+		return cdc.ErrClosed
+	}
+	if s.store.bug == CloseKeepsNext {
+		delete(s.store.subs, s)
+		return nil
+	}
+	s.fail(cdc.ErrClosed)
+	closeOnce(s.closed)
+	return nil
+}
+
+func closeOnce(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}
