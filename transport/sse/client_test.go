@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -159,11 +160,18 @@ func serve(t testing.TB, log *memlog.Log, opts *sse.Options) *server {
 	if log == nil {
 		log = memlog.New(nil)
 	}
+	s := serveLog(t, log, opts)
+	s.log = log
+	return s
+}
+
+func serveLog(t testing.TB, log cdc.Log, opts *sse.Options) *server {
+	t.Helper()
 	handler, err := sse.NewHandler(log, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{Server: httptest.NewServer(handler), handler: handler, log: log}
+	s := &server{Server: httptest.NewServer(handler), handler: handler}
 	t.Cleanup(func() {
 		_ = handler.Close()
 		s.CloseClientConnections()
@@ -260,4 +268,12 @@ func (b *lazyBody) Read(p []byte) (int, error) {
 		b.body = response.Body
 	}
 	return b.body.Read(p)
+}
+
+// heap is the memory in use.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

@@ -151,10 +151,17 @@ func TestDrainCutsStuckClients(t *testing.T) {
 // its handler has returned.
 func stuckClient(t *testing.T, s *server) (net.Conn, <-chan struct{}) {
 	ended := make(chan struct{})
-	stuck := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	stuck := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer close(ended)
 		s.handler.ServeHTTP(w, r)
 	}))
+	stuck.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if err := c.(*net.TCPConn).SetWriteBuffer(16 << 10); err != nil {
+			t.Error(err)
+		}
+		return ctx
+	}
+	stuck.Start()
 	t.Cleanup(stuck.Close)
 	conn, err := net.Dial("tcp", stuck.Listener.Addr().String())
 	if err != nil {
