@@ -20,6 +20,9 @@ type HubOptions struct {
 	// waits, subscribes again and reads what it missed. It is called by the
 	// Hub's only reader and must not block. nil means nobody is told.
 	OnError func(error)
+
+	// Observer is told the followers' reads. nil means nobody is told.
+	Observer Observer
 }
 
 // Hub makes many followers of one log cheap for one process: it has one

@@ -30,15 +30,28 @@ func (h *Hub) Read(ctx context.Context, after Cursor, limit int) (Page, error) {
 	if h.ctx.Err() != nil {
 		return Page{}, ErrClosed
 	}
-	h.mu.Lock()
-	base, end := h.tail.base.Seq, h.tail.end
-	if after.Epoch == end.Epoch && after.Seq < end.Seq && h.tail.holds(after.Seq) && h.tail.agrees(after) {
-		defer h.mu.Unlock()
-		return h.tail.page(after.Seq, max(limit, 1)), nil
+	if page, ok := h.readTail(after, max(limit, 1)); ok {
+		h.observe(ctx, true, nil)
+		return page, nil
 	}
-	h.mu.Unlock()
-	if after.Epoch == end.Epoch && after.Seq < base {
-		return h.readCold(ctx, after, max(limit, 1))
+	page, err := h.readLog(ctx, after, max(limit, 1))
+	h.observe(ctx, false, err)
+	return page, err
+}
+
+func (h *Hub) readTail(after Cursor, limit int) (page Page, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	end := h.tail.end
+	if after.Epoch != end.Epoch || after.Seq >= end.Seq || !h.tail.holds(after.Seq) || !h.tail.agrees(after) {
+		return Page{}, false
+	}
+	return h.tail.page(after.Seq, limit), true
+}
+
+func (h *Hub) readLog(ctx context.Context, after Cursor, limit int) (Page, error) {
+	if base := h.tailBase(); after.Epoch == base.Epoch && after.Seq < base.Seq {
+		return h.readCold(ctx, after, limit)
 	}
 	return h.edge.do(ctx, h, edgeRead{after, limit}, func(ctx context.Context) (Page, error) {
 		return h.log.Read(ctx, after, limit)
@@ -48,18 +61,20 @@ func (h *Hub) Read(ctx context.Context, after Cursor, limit int) (Page, error) {
 // ReadFiltered implements [FilterReader]: a log that filters by itself does so
 // below the tail.
 func (h *Hub) ReadFiltered(ctx context.Context, after Cursor, limit int, f Filter) (Page, error) {
-	if fr, ok := h.log.(FilterReader); ok && after.Seq < h.tailBase() {
-		return fr.ReadFiltered(ctx, after, limit, f)
+	if fr, ok := h.log.(FilterReader); ok && after.Seq < h.tailBase().Seq {
+		page, err := fr.ReadFiltered(ctx, after, limit, f)
+		h.observe(ctx, false, err)
+		return page, err
 	}
 	page, err := h.Read(ctx, after, limit)
 	page.Events = f.Select(page.Events)
 	return page, err
 }
 
-func (h *Hub) tailBase() uint64 {
+func (h *Hub) tailBase() Cursor {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.tail.base.Seq
+	return h.tail.base
 }
 
 // Cold reads are kept for others that follow closely: at most coldPages pages

@@ -1,0 +1,78 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Observer is told what a [Hub] and the streams of a transport do: what metrics
+// are made of. One Observer may be given to many. Its methods are called
+// concurrently, while somebody waits, so they must be quick.
+type Observer interface {
+	// HubRead is told each read that a follower made through a Hub.
+	HubRead(HubRead)
+
+	// StreamOpened is told each stream that a transport admits.
+	StreamOpened()
+
+	// StreamSent is told each write of events to a client.
+	StreamSent(StreamSent)
+
+	// StreamEnded is told the end of each stream that was opened, and with
+	// admitted false of each that was turned away. The reasons are those of
+	// the transport: a small, fixed set of texts.
+	StreamEnded(reason string, admitted bool)
+}
+
+// HubRead is one read through a [Hub].
+type HubRead struct {
+	Tail bool  // answered from the tail in memory; otherwise the log was asked
+	Err  error // of the log; nil if it answered. A [*ResetError] is an answer
+}
+
+// StreamSent is one write of events to one client.
+type StreamSent struct {
+	Events int
+	Bytes  int
+	State  State
+
+	// Delay is the time from [Event.Time] of the newest of the events to the
+	// end of the write. It is as right as the clocks of the two agree.
+	Delay time.Duration
+}
+
+// HubStatus is what a [Hub] holds at one moment.
+type HubStatus struct {
+	Base, End Cursor // of the tail: all events in (Base, End] are in memory; End has no epoch before the log was reached
+	Events    int    // in the tail
+	Bytes     int    // in the tail, by Event.Size
+	Followers int
+	Slowest   uint64 // lowest position of the followers; End.Seq if there is none
+}
+
+// Status returns what the Hub holds now.
+func (h *Hub) Status() HubStatus {
+	slowest, ok := h.Slowest()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !ok {
+		slowest = h.tail.end.Seq
+	}
+	return HubStatus{
+		Base: h.tail.base, End: h.tail.end,
+		Events: h.tail.events, Bytes: h.tail.bytes,
+		Followers: len(h.subs), Slowest: min(slowest, h.tail.end.Seq),
+	}
+}
+
+// observe tells the observer of a read. That a follower has gone is no error.
+func (h *Hub) observe(ctx context.Context, tail bool, err error) {
+	if h.opts.Observer == nil || ctx.Err() != nil {
+		return
+	}
+	if _, reset := errors.AsType[*ResetError](err); reset {
+		err = nil
+	}
+	h.opts.Observer.HubRead(HubRead{Tail: tail, Err: err})
+}
