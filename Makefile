@@ -36,7 +36,7 @@ install: ## install what the tests need and is missing (Debian packages)
 
 .PHONY: lint
 lint: $(LINT) ## golangci-lint, gofumpt, goimports, go fix and tidy modules, changing nothing
-	@$(call each,$(LINT) run --config $(CURDIR)/.golangci.yml ./...)
+	@$(call each,$(LINT) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./...)
 	@$(call each,$(CURDIR)/scripts/unfixed)
 	@$(call each,$(GO) mod tidy -diff)
 
