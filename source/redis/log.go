@@ -1,0 +1,215 @@
+package redislog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gapless-go/gapless/cdc"
+)
+
+// MaxBatchBytes is the most that one Append may hold in all its events, as
+// counted by [cdc.Event.Size]: 256 MiB. Redis would close the connection on
+// more than about 1 GB.
+const MaxBatchBytes = 256 << 20
+
+// Options of a [Log]; nil means the defaults.
+type Options struct {
+	// MaxEventBytes is the largest event accepted, as counted by
+	// [cdc.Event.Size]. 0 means [cdc.DefaultMaxEventBytes]; more than
+	// [MaxBatchBytes] is refused.
+	MaxEventBytes int
+
+	// MinReplicas is how many replicas must have acknowledged an append before
+	// it is acknowledged (WAIT). 0 means none: a failover may then lose what
+	// was acknowledged, and followers get a reset. If too few answer in time,
+	// the append is an error that wraps [cdc.ErrUnknownOutcome], though the
+	// events are in the log: append them again with the same IDs.
+	MinReplicas int
+
+	// ReplicaTimeout is how long to wait for MinReplicas. 0 means 1 s.
+	ReplicaTimeout time.Duration
+
+	// Logger is told at Open what the server's configuration may lose:
+	// a server that keeps nothing, an eviction policy. nil means nobody is.
+	Logger *slog.Logger
+}
+
+// Log is a log in one Redis stream, shared by any number of processes. All its
+// methods may be called concurrently. Use [Open].
+type Log struct {
+	client redis.UniversalClient
+	node   func(context.Context) (*redis.Client, error) // the master that has the keys
+	opts   Options
+	meta   string // key of the hash
+	stream string // key of the stream
+	keys   []string
+
+	scripts scripts
+	track   tracker
+	writer  writer
+	live    live
+	suspect atomic.Bool  // a call failed on its way: the server may be another one now
+	average atomic.Int64 // bytes of an event of the last page, 0 if none was read
+	largest atomic.Int64 // bytes of the largest event ever appended, as far as known
+
+	ctx        context.Context // ended by Close
+	cancel     context.CancelFunc
+	background sync.WaitGroup // the sender of appends and the reader of the live side
+	closing    sync.Mutex     // held to add to background or to cancel
+}
+
+var (
+	_ cdc.Log      = (*Log)(nil)
+	_ cdc.Appender = (*Log)(nil)
+	_ cdc.Trimmer  = (*Log)(nil)
+	_ cdc.Renewer  = (*Log)(nil)
+)
+
+// Open opens the log of that name and creates it if it does not exist. The
+// client must reach a master that runs Redis 7.0 or later: a [*redis.Client]
+// (also one for Sentinel) or a [*redis.ClusterClient]. It stays the caller's:
+// Close does not close it. The name must not be empty or contain braces; the
+// keys are gapless:{name} and gapless:{name}:log.
+//
+// The live side has a connection of its own, made from the client's options, so
+// that its blocking reads never take one from the client's pool.
+func Open(ctx context.Context, client redis.UniversalClient, name string, opts *Options) (*Log, error) {
+	l, err := open(ctx, client, name, opts)
+	if err != nil {
+		return nil, fmt.Errorf("redis: open %q: %w", name, explain(err))
+	}
+	return l, nil
+}
+
+func open(ctx context.Context, client redis.UniversalClient, name string, opts *Options) (*Log, error) {
+	if name == "" || strings.ContainsAny(name, "{}") {
+		return nil, errors.New("the name of a log must not be empty or contain braces, which decide the cluster slot")
+	}
+	key := "gapless:{" + name + "}"
+	l := &Log{client: client, meta: key, stream: key + ":log", keys: []string{key, key + ":log"}}
+	if opts != nil {
+		l.opts = *opts
+	}
+	if err := l.opts.check(); err != nil {
+		return nil, err
+	}
+	var err error
+	if l.node, err = nodeOf(client, key); err != nil {
+		return nil, err
+	}
+	l.scripts = newScripts()
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.writer.log, l.live.log = l, l
+	_, err = await(ctx, func(ctx context.Context) (cdc.Bounds, error) {
+		if err := checkServer(ctx, l.node, l.opts.Logger); err != nil {
+			return cdc.Bounds{}, err
+		}
+		return l.current(ctx)
+	})
+	return l, err
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.MaxEventBytes < 0 || o.MaxEventBytes > MaxBatchBytes:
+		return fmt.Errorf("Options.MaxEventBytes is %d: use 0 to %d", o.MaxEventBytes, MaxBatchBytes)
+	case o.MinReplicas < 0:
+		return fmt.Errorf("Options.MinReplicas is %d: it must not be negative", o.MinReplicas)
+	case o.ReplicaTimeout < 0:
+		return fmt.Errorf("Options.ReplicaTimeout is %v: it must not be negative", o.ReplicaTimeout)
+	}
+	if o.ReplicaTimeout == 0 {
+		o.ReplicaTimeout = time.Second
+	}
+	return nil
+}
+
+// nodeOf returns how to reach the master that has the key. A client that
+// spreads keys over unrelated servers by itself has no such answer.
+func nodeOf(client redis.UniversalClient, key string) (func(context.Context) (*redis.Client, error), error) {
+	switch c := client.(type) {
+	case interface {
+		MasterForKey(ctx context.Context, key string) (*redis.Client, error)
+	}:
+		return func(ctx context.Context) (*redis.Client, error) { return c.MasterForKey(ctx, key) }, nil
+	case *redis.Client:
+		return func(context.Context) (*redis.Client, error) { return c, nil }, nil
+	}
+	return nil, fmt.Errorf("a %T cannot carry a log: pass a *redis.Client or a *redis.ClusterClient", client)
+}
+
+// Close ends every subscription and every call that is waiting with
+// [cdc.ErrClosed], and closes the log's own connection. It is idempotent.
+func (l *Log) Close() error {
+	l.closing.Lock()
+	l.cancel()
+	l.closing.Unlock()
+	l.track.close()
+	l.live.interrupt()
+	l.writer.close()
+	l.background.Wait()
+	return nil
+}
+
+// spawn starts a goroutine that Close waits for, unless the log was closed.
+func (l *Log) spawn(f func()) bool {
+	l.closing.Lock()
+	defer l.closing.Unlock()
+	if l.ctx.Err() != nil {
+		return false
+	}
+	l.background.Go(f)
+	return true
+}
+
+// call runs f for one exported method: it returns when f, ctx or the log ends,
+// and wraps the error.
+func call[T any](ctx context.Context, l *Log, what string, f func(context.Context) (T, error)) (T, error) {
+	value, err := await(ctx, func(ctx context.Context) (T, error) {
+		if l.ctx.Err() != nil {
+			var zero T
+			return zero, cdc.ErrClosed
+		}
+		return f(ctx)
+	})
+	if err != nil {
+		return value, fmt.Errorf("redis: %s: %w", what, explain(err))
+	}
+	return value, nil
+}
+
+// await returns what f does, or the cause of ctx as soon as that ends: the
+// client does not interrupt a command. f then ends by the client's own
+// timeouts, and nobody waits for it.
+func await[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
+	var zero T
+	if ctx.Err() != nil {
+		return zero, context.Cause(ctx)
+	}
+	if ctx.Done() == nil {
+		return f(ctx)
+	}
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := f(ctx)
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		return zero, context.Cause(ctx)
+	}
+}

@@ -1,0 +1,390 @@
+package redislog_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/internal/testserver"
+	redislog "github.com/gapless-go/gapless/source/redis"
+)
+
+const streamKey = "gapless:{x}:log"
+
+func TestTrim(t *testing.T) {
+	l := openLog(t, newClient(t, testserver.StartRedis(t)), "x", nil)
+	epoch := appendN(t, l, 1, 10).Epoch
+	for _, step := range []struct {
+		seq     uint64
+		removed int
+		floor   uint64
+	}{{0, 0, 0}, {4, 4, 4}, {3, 0, 4}, {99, 6, 10}, {99, 0, 10}} {
+		n, err := l.Trim(t.Context(), step.seq)
+		if err != nil || n != step.removed {
+			t.Errorf("trim %d: got %d, %v, want %d", step.seq, n, err, step.removed)
+		}
+		if b := bounds(t, l); b.Floor != step.floor || b.Head != 10 {
+			t.Errorf("trim %d: got %+v, want floor %d", step.seq, b, step.floor)
+		}
+	}
+	_, err := l.Read(t.Context(), cdc.Cursor{Epoch: epoch, Seq: 9}, 5)
+	wantReset(t, err, cdc.ReasonTruncated)
+	if r := appendN(t, l, 11, 1); r.Seqs[0] != 11 {
+		t.Errorf("got seq %v after everything was trimmed, want 11", r.Seqs)
+	}
+	if got := readAll(t, l, cdc.Cursor{Epoch: epoch, Seq: 10}, 5); len(got) != 1 {
+		t.Errorf("got %v, want one event", got)
+	}
+}
+
+func TestTrimMany(t *testing.T) {
+	l := openLog(t, newClient(t, testserver.StartRedis(t)), "x", nil)
+	events := make([]cdc.Event, 2500)
+	for i := range events {
+		events[i].ID = "id" + string(rune('a'+i%26)) + strings.Repeat("x", i)
+	}
+	if _, err := l.Append(t.Context(), events...); err != nil {
+		t.Fatal(err)
+	}
+	n, err := l.Trim(t.Context(), 2400)
+	if err != nil || n != 2400 {
+		t.Fatalf("got %d, %v, want 2400", n, err)
+	}
+}
+
+// Whatever other programs do to the stream: a cursor above it goes on, one
+// below it is truncated, and new appends are delivered.
+func TestOtherProgramsRemove(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		damage  []any
+		good    []uint64 // cursors that go on
+		bad     []uint64 // cursors that are truncated
+		survive int      // events that can still be read from the floor
+	}{
+		{"XTRIM", []any{"XTRIM", streamKey, "MAXLEN", 4}, []uint64{6, 7, 10}, []uint64{0, 1, 5}, 4},
+		{"XTRIM all", []any{"XTRIM", streamKey, "MAXLEN", 0}, []uint64{10}, []uint64{0, 9}, 0},
+		{"DEL", []any{"DEL", streamKey}, []uint64{10}, []uint64{0, 9}, 0},
+		{"XDEL first", []any{"XDEL", streamKey, "1-0"}, []uint64{1, 5, 10}, []uint64{0}, 9},
+		{"XDEL middle", []any{"XDEL", streamKey, "5-0", "6-0"}, []uint64{10, 7, 6}, []uint64{4, 3, 0}, 4},
+		{"XDEL last", []any{"XDEL", streamKey, "10-0"}, []uint64{10}, []uint64{9, 0}, 0},
+	} {
+		for _, c := range append(test.good, test.bad...) {
+			t.Run(test.name, func(t *testing.T) {
+				server := testserver.StartRedis(t)
+				client := newClient(t, server)
+				l := openLog(t, client, "x", nil)
+				epoch := appendN(t, l, 1, 10).Epoch
+				if err := client.Do(t.Context(), test.damage...).Err(); err != nil {
+					t.Fatal(err)
+				}
+				got, err := follow(t, l, cdc.Cursor{Epoch: epoch, Seq: c})
+				if isGood := contains(test.good, c); isGood != (err == nil) {
+					t.Fatalf("cursor %d: got %v and %v", c, got, err)
+				}
+				if err != nil {
+					wantReset(t, err, cdc.ReasonTruncated)
+				}
+				b := bounds(t, l)
+				if b.Epoch != epoch || b.Head != 10 {
+					t.Errorf("got %+v, want the epoch and head 10", b)
+				}
+				rest, err := follow(t, l, cdc.Cursor{Epoch: epoch, Seq: 10})
+				if err != nil || len(rest) != 0 {
+					t.Errorf("got %v, %v at the head", rest, err)
+				}
+				appendN(t, l, 11, 1)
+				if rest, err = follow(t, l, cdc.Cursor{Epoch: epoch, Seq: 10}); err != nil || len(rest) != 1 {
+					t.Errorf("got %v, %v after an append, want one event", rest, err)
+				}
+			})
+		}
+	}
+}
+
+func contains(list []uint64, x uint64) bool {
+	for _, y := range list {
+		if x == y {
+			return true
+		}
+	}
+	return false
+}
+
+// follow reads to the end and fails on a jump.
+func follow(t testing.TB, l cdc.Source, after cdc.Cursor) ([]uint64, error) {
+	t.Helper()
+	var seqs []uint64
+	for {
+		page, err := l.Read(t.Context(), after, 3)
+		if err != nil {
+			return seqs, err
+		}
+		for _, e := range page.Events {
+			if e.Seq != after.Seq+1 {
+				t.Fatalf("got seq %d after %d: a silent jump", e.Seq, after.Seq)
+			}
+			after.Seq = e.Seq
+			seqs = append(seqs, e.Seq)
+		}
+		if len(page.Events) == 0 {
+			return seqs, nil
+		}
+	}
+}
+
+func TestFlushAllIsAnotherEpoch(t *testing.T) {
+	for _, command := range []string{"FLUSHALL", "DEL meta"} {
+		t.Run(command, func(t *testing.T) {
+			server := testserver.StartRedis(t)
+			client := newClient(t, server)
+			l := openLog(t, client, "x", nil)
+			s := subscribe(t, l)
+			epoch := appendN(t, l, 1, 10).Epoch
+			if err := next(t, s); err != nil {
+				t.Fatal(err)
+			}
+			args := []any{"FLUSHALL"}
+			if command != "FLUSHALL" {
+				args = []any{"DEL", "gapless:{x}"}
+			}
+			if err := client.Do(t.Context(), args...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			wantReset(t, next(t, s), cdc.ReasonEpochChanged)
+			_, err := l.Read(t.Context(), cdc.Cursor{Epoch: epoch, Seq: 10}, 5)
+			reset := wantReset(t, err, cdc.ReasonForeign)
+			if r := appendN(t, l, 11, 1); r.Seqs[0] != reset.Head+1 || r.Epoch != reset.Resume.Epoch {
+				t.Errorf("got %+v after %+v", r, reset)
+			}
+			if got := readAll(t, l, reset.Resume, 5); len(got) != 1 {
+				t.Errorf("got %v, want the one new event", got)
+			}
+		})
+	}
+}
+
+func TestScriptFlush(t *testing.T) {
+	client := newClient(t, testserver.StartRedis(t))
+	l := openLog(t, client, "x", nil)
+	appendN(t, l, 1, 1)
+	if err := client.ScriptFlush(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if r := appendN(t, l, 2, 1); r.Seqs[0] != 2 {
+		t.Errorf("got %v, want 2", r.Seqs)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	server := testserver.StartRedis(t)
+	client := newClient(t, server)
+	ctx := t.Context()
+	do := func(t *testing.T, args ...any) {
+		t.Helper()
+		if err := client.Do(ctx, args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantError := func(t *testing.T, err error, text string) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), text) || !strings.HasPrefix(err.Error(), "redis: ") {
+			t.Errorf("got error %v, want one with %q", err, text)
+		}
+		if errors.Is(err, cdc.ErrUnknownOutcome) {
+			t.Errorf("got an unknown outcome: %v", err)
+		}
+	}
+
+	t.Run("meta of another type", func(t *testing.T) {
+		do(t, "SET", "gapless:{type}", "text")
+		_, err := redislog.Open(ctx, client, "type", nil)
+		wantError(t, err, "holds something else")
+	})
+	t.Run("alien hash", func(t *testing.T) {
+		do(t, "HSET", "gapless:{hash}", "name", "value")
+		_, err := redislog.Open(ctx, client, "hash", nil)
+		wantError(t, err, "none of this log")
+	})
+	t.Run("alien stream", func(t *testing.T) {
+		do(t, "XADD", "gapless:{alien}:log", "*", "name", "value")
+		_, err := redislog.Open(ctx, client, "alien", nil)
+		wantError(t, err, "none of this log")
+		if n := client.XLen(ctx, "gapless:{alien}:log").Val(); n != 1 {
+			t.Errorf("got %d entries left, want 1", n)
+		}
+	})
+	t.Run("stream of another type", func(t *testing.T) {
+		l := openLog(t, client, "type2", nil)
+		do(t, "SET", "gapless:{type2}:log", "text")
+		_, err := l.Append(ctx, cdc.Event{})
+		wantError(t, err, "holds something else")
+		do(t, "DEL", "gapless:{type2}:log")
+		if r := appendN(t, l, 1, 1); r.Seqs[0] != 1 {
+			t.Errorf("got seq %d after a failed append, want 1", r.Seqs[0])
+		}
+	})
+	t.Run("version", func(t *testing.T) {
+		l := openLog(t, client, "version", nil)
+		appendN(t, l, 1, 1)
+		do(t, "HSET", "gapless:{version}", "v", "2")
+		_, err := redislog.Open(ctx, client, "version", nil)
+		wantError(t, err, "upgrade")
+		_, err = l.Append(ctx, cdc.Event{})
+		wantError(t, err, "upgrade")
+		_, err = l.Trim(ctx, 1)
+		wantError(t, err, "upgrade")
+	})
+	t.Run("others add", func(t *testing.T) {
+		l := openLog(t, client, "adds", nil)
+		appendN(t, l, 1, 2)
+		do(t, "XADD", "gapless:{adds}:log", "*", "name", "value")
+		_, err := l.Append(ctx, cdc.Event{}, cdc.Event{})
+		wantError(t, err, "another program adds")
+		if got := readAll(t, l, cdc.Cursor{Epoch: bounds(t, l).Epoch}, 10); len(got) != 2 {
+			t.Errorf("got %d events, want our 2", len(got))
+		}
+	})
+	t.Run("name", func(t *testing.T) {
+		for _, name := range []string{"", "a{b}"} {
+			_, err := redislog.Open(ctx, client, name, nil)
+			wantError(t, err, "name")
+		}
+	})
+	t.Run("client", func(t *testing.T) {
+		ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": server.Addr}})
+		defer ring.Close()
+		_, err := redislog.Open(ctx, ring, "x", nil)
+		wantError(t, err, "cannot carry a log")
+	})
+	t.Run("nobody there", func(t *testing.T) {
+		c := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1})
+		defer c.Close()
+		_, err := redislog.Open(ctx, c, "x", nil)
+		wantError(t, err, "refused")
+	})
+	t.Run("too large", func(t *testing.T) {
+		l := openLog(t, client, "large", &redislog.Options{MaxEventBytes: 10})
+		_, err := l.Append(ctx, cdc.Event{Data: make([]byte, 11)})
+		if large, ok := errors.AsType[*cdc.TooLargeError](err); !ok || large.Max != 10 {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("closed", func(t *testing.T) {
+		l := openLog(t, client, "closed", nil)
+		_ = l.Close()
+		_, err1 := l.Append(ctx, cdc.Event{})
+		_, err2 := l.Read(ctx, cdc.Cursor{Epoch: "x"}, 1)
+		_, err3 := l.Subscribe(ctx)
+		_, err4 := l.Trim(ctx, 1)
+		for _, err := range []error{err1, err2, err3, err4} {
+			if !errors.Is(err, cdc.ErrClosed) {
+				t.Errorf("got %v, want ErrClosed", err)
+			}
+		}
+	})
+	t.Run("context", func(t *testing.T) {
+		l := openLog(t, client, "ctx", nil)
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		_, err1 := l.Append(ctx, cdc.Event{})
+		_, err2 := l.Bounds(ctx)
+		for _, err := range []error{err1, err2} {
+			if !errors.Is(err, context.Canceled) || errors.Is(err, cdc.ErrUnknownOutcome) {
+				t.Errorf("got %v, want Canceled", err)
+			}
+		}
+	})
+}
+
+func TestReadOnlyReplica(t *testing.T) {
+	master := testserver.StartRedis(t)
+	openLog(t, newClient(t, master), "x", nil)
+	replica := testserver.StartReplica(t, master)
+	_, err := redislog.Open(t.Context(), newClient(t, replica), "x", nil)
+	if err == nil || !strings.Contains(err.Error(), "read-only replica") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOutOfMemory(t *testing.T) {
+	client := newClient(t, testserver.StartRedis(t, "--maxmemory-policy", "noeviction"))
+	l := openLog(t, client, "x", nil)
+	epoch := appendN(t, l, 1, 50).Epoch
+	if err := client.ConfigSet(t.Context(), "maxmemory", "1000000").Err(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := l.Append(t.Context(), cdc.Event{ID: "a"}, cdc.Event{ID: "b"})
+	if !redis.IsOOMError(err) || !strings.Contains(err.Error(), "maxmemory") || errors.Is(err, cdc.ErrUnknownOutcome) {
+		t.Fatalf("got %v", err)
+	}
+	if n, err := l.Trim(t.Context(), 20); n != 20 || err != nil {
+		t.Errorf("trim: got %d, %v, want 20: it must work without memory", n, err)
+	}
+	if err := client.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := l.Append(t.Context(), cdc.Event{ID: "a"}, cdc.Event{ID: "b"})
+	if err != nil || r.Seqs[0] != 51 || r.Duplicate {
+		t.Errorf("got %+v, %v, want seq 51", r, err)
+	}
+	if got := readAll(t, l, cdc.Cursor{Epoch: epoch, Seq: 20}, 7); len(got) != 32 {
+		t.Errorf("got %d events, want 32", len(got))
+	}
+}
+
+// A user without rights for a part gets told which.
+func TestACL(t *testing.T) {
+	server := testserver.StartRedis(t)
+	client := newClient(t, server)
+	l := openLog(t, client, "x", nil)
+	appendN(t, l, 1, 3)
+	as := func(t *testing.T, rules ...any) *redis.Client {
+		t.Helper()
+		args := append([]any{"ACL", "SETUSER", "u", "reset", "on", ">pw"}, rules...)
+		if err := client.Do(t.Context(), args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		c := redis.NewClient(&redis.Options{Addr: server.Addr, Username: "u", Password: "pw"})
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	t.Run("documented rights", func(t *testing.T) {
+		l := openLog(t, as(t, "~gapless:*", "+@read", "+@write", "+@scripting", "+@transaction", "+@connection", "+time", "+info"), "x", nil)
+		subscribe(t, l)
+		appendN(t, l, 4, 1)
+	})
+	t.Run("read only", func(t *testing.T) {
+		l := openLog(t, as(t, "~gapless:*", "+@read", "+@transaction", "+@connection", "+info"), "x", nil)
+		subscribe(t, l)
+		readAll(t, l, cdc.Cursor{Epoch: bounds(t, l).Epoch}, 2)
+		_, err := l.Append(t.Context(), cdc.Event{})
+		if err == nil || !strings.Contains(err.Error(), "lacks rights") || errors.Is(err, cdc.ErrUnknownOutcome) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("no XADD", func(t *testing.T) {
+		l := openLog(t, as(t, "~gapless:*", "+@all", "-xadd"), "x", nil)
+		_, err := l.Append(t.Context(), cdc.Event{})
+		if err == nil || !strings.Contains(err.Error(), "lacks rights") || errors.Is(err, cdc.ErrUnknownOutcome) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("no XREAD", func(t *testing.T) {
+		l := openLog(t, as(t, "~gapless:*", "+@all", "-xread"), "x", nil)
+		_, err := l.Subscribe(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "lacks rights") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("other keys", func(t *testing.T) {
+		_, err := redislog.Open(t.Context(), as(t, "~other:*", "+@all"), "x", nil)
+		if err == nil || !strings.Contains(err.Error(), "lacks rights") {
+			t.Errorf("got %v", err)
+		}
+	})
+}

@@ -1,0 +1,94 @@
+package redislog
+
+import (
+	"sync"
+
+	"github.com/gapless-go/gapless/cdc"
+)
+
+// tracker is what this process knows of the log. Every answer of the server
+// goes through it, for two reasons: whoever waits for more is woken, and a
+// server that knows less than it has told before is found out.
+type tracker struct {
+	mu      sync.Mutex
+	clock   uint64 // grows with every question
+	learned uint64 // clock when the epoch was learned
+	bounds  cdc.Bounds
+	mark    cdc.Cursor    // an event that was seen, with its tag
+	changed chan struct{} // closed at the next change; nil while nobody waits
+	closed  bool
+}
+
+// known is what the process knew before it asked.
+type known struct {
+	bounds cdc.Bounds
+	mark   cdc.Cursor
+	asked  uint64
+}
+
+// ask must be called before the server is asked.
+func (t *tracker) ask() known {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clock++
+	return known{bounds: t.bounds, mark: t.mark, asked: t.clock}
+}
+
+// answer takes note of what the server answered to the question k. Answers may
+// arrive in any order: one that was asked for before the current epoch was
+// learned may still speak of the one before.
+func (t *tracker) answer(k known, b cdc.Bounds) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if b.Epoch != t.bounds.Epoch {
+		if k.asked <= t.learned {
+			return
+		}
+		t.bounds, t.mark, t.learned = b, cdc.Cursor{}, t.clock
+		t.wake()
+		return
+	}
+	t.bounds.Floor = max(t.bounds.Floor, b.Floor)
+	if b.Last > t.bounds.Last {
+		t.bounds.Head, t.bounds.Last = b.Head, b.Last
+		t.wake()
+	}
+}
+
+// saw remembers the newest event that was read or appended.
+func (t *tracker) saw(epoch string, e cdc.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if epoch == t.bounds.Epoch && e.Seq > t.mark.Seq {
+		t.mark = e.Cursor(epoch)
+	}
+}
+
+func (t *tracker) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	t.wake()
+}
+
+// wake must be called with mu held.
+func (t *tracker) wake() {
+	if t.changed != nil {
+		close(t.changed)
+		t.changed = nil
+	}
+}
+
+// wait returns the channel that the next change closes, if nothing has changed
+// since the bounds: another epoch, a higher last, or the end.
+func (t *tracker) wait(since cdc.Bounds) (now cdc.Bounds, closed bool, changed <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || t.bounds.Epoch != since.Epoch || t.bounds.Last > since.Last {
+		return t.bounds, t.closed, nil
+	}
+	if t.changed == nil {
+		t.changed = make(chan struct{})
+	}
+	return t.bounds, false, t.changed
+}

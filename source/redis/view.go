@@ -1,0 +1,196 @@
+package redislog
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gapless-go/gapless/cdc"
+)
+
+// layout is the version of what is stored, in the hash's field v.
+const layout = "1"
+
+// maxLooks is how often a view is taken again after something was put right.
+const maxLooks = 6
+
+// view is one atomic look at the log.
+type view struct {
+	exists bool
+	bounds cdc.Bounds
+	max    int    // bytes of the largest event ever appended
+	holes  int64  // entries known to be missing between floor and head
+	length int64  // entries in the stream
+	page   []byte // reply to the page's XRANGE, if one was asked for
+}
+
+// look takes a view in one transaction of the server, on the pool of c.
+func (l *Log) look(ctx context.Context, c redis.Cmdable, page, mark []any) (view, []byte, error) {
+	pipe := c.TxPipeline()
+	meta := pipe.HMGet(ctx, l.meta, "v", "epoch", "floor", "head", "holes", "max")
+	length := pipe.XLen(ctx, l.stream)
+	var pageCmd, markCmd *redis.RawCmd
+	if page != nil {
+		pageCmd = redis.NewRawCmd(ctx, page...)
+		_ = pipe.Process(ctx, pageCmd) // the error comes with Exec
+	}
+	if mark != nil {
+		markCmd = redis.NewRawCmd(ctx, mark...)
+		_ = pipe.Process(ctx, markCmd)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return view{}, nil, l.reason(ctx, c, err)
+	}
+	v, err := parseView(meta.Val())
+	v.length = length.Val()
+	if pageCmd != nil {
+		v.page = pageCmd.Val()
+	}
+	if markCmd != nil {
+		return v, markCmd.Val(), err
+	}
+	return v, nil, err
+}
+
+// reason finds out why the server discarded a transaction: which it does not
+// say.
+func (l *Log) reason(ctx context.Context, c redis.Cmdable, err error) error {
+	if !redis.IsExecAbortError(err) {
+		return err
+	}
+	_, err1 := c.HMGet(ctx, l.meta, "v").Result()
+	_, err2 := c.XRangeN(ctx, l.stream, "-", "-", 1).Result()
+	return cmp.Or(err1, err2, err)
+}
+
+func parseView(fields []any) (view, error) {
+	var text [6]string
+	for i := range min(len(fields), len(text)) {
+		text[i], _ = fields[i].(string) // missing is nil
+	}
+	if text[0] == "" {
+		return view{}, nil
+	}
+	if text[0] != layout {
+		return view{}, fmt.Errorf("the log is stored in layout %q, this version of the library knows %q only: upgrade, nothing was changed", text[0], layout)
+	}
+	v := view{exists: true}
+	v.bounds.Epoch = text[1]
+	var err1, err2, err3, err4 error
+	v.bounds.Floor, err1 = strconv.ParseUint(text[2], 10, 64)
+	v.bounds.Head, err2 = strconv.ParseUint(text[3], 10, 64)
+	v.holes, err3 = strconv.ParseInt(text[4], 10, 64)
+	v.max, err4 = strconv.Atoi(text[5])
+	v.bounds.Last = v.bounds.Head
+	return v, errors.Join(err1, err2, err3, err4)
+}
+
+// tampered reports whether the stream does not have as many entries as its
+// numbers say: other programs have removed or added some.
+func (v view) tampered() bool {
+	return v.length != int64(v.bounds.Head)-int64(v.bounds.Floor)-v.holes
+}
+
+// current returns bounds that hold now.
+func (l *Log) current(ctx context.Context) (cdc.Bounds, error) {
+	v, err := l.currentView(ctx, l.client, nil)
+	return v.bounds, err
+}
+
+// currentView takes a view and puts right what it shows: a log that is not
+// there is made, one that went back gets a new epoch, one whose stream others
+// have trimmed gets its floor.
+func (l *Log) currentView(ctx context.Context, c redis.Cmdable, page []any) (view, error) {
+	for range maxLooks {
+		k := l.track.ask()
+		suspect := l.suspect.Load()
+		v, mark, err := l.look(ctx, c, page, l.markQuery(suspect, k))
+		if err != nil {
+			if lost(err) {
+				l.suspect.Store(true)
+			}
+			return view{}, err
+		}
+		done, err := l.putRight(ctx, v, k, mark)
+		if err != nil {
+			return view{}, err
+		}
+		if done {
+			if suspect {
+				l.suspect.Store(false)
+			}
+			l.track.answer(k, v.bounds)
+			return v, nil
+		}
+	}
+	return view{}, errors.New("the log kept changing under this call: try again")
+}
+
+// putRight returns true if there was nothing to do.
+func (l *Log) putRight(ctx context.Context, v view, k known, mark []byte) (bool, error) {
+	switch {
+	case !v.exists:
+		_, err := l.renew(ctx, "none") // no epoch is called so: the log is made, or left as it is
+		return false, err
+	case v.bounds.Epoch == k.bounds.Epoch && v.bounds.Last < k.bounds.Last, l.diverged(v, k, mark):
+		_, err := l.renew(ctx, v.bounds.Epoch)
+		if err != nil {
+			return false, fmt.Errorf("the log went back from %d to %d, and its epoch could not be changed: %w", k.bounds.Last, v.bounds.Last, err)
+		}
+		return false, nil
+	case v.tampered():
+		_, err := l.repair(ctx, 0, 0)
+		return false, err
+	}
+	return true, nil
+}
+
+// markQuery asks for the newest event that this process has seen, after
+// something made it suspect that the server is another one.
+func (l *Log) markQuery(suspect bool, k known) []any {
+	if !suspect || k.mark.Seq == 0 {
+		return nil
+	}
+	id := entryID(k.mark.Seq)
+	return []any{"XRANGE", l.stream, id, id}
+}
+
+// diverged reports whether the log has another event where it had the mark: it
+// went back and grew again.
+func (l *Log) diverged(v view, k known, mark []byte) bool {
+	if mark == nil || v.bounds.Epoch != k.mark.Epoch {
+		return false
+	}
+	events, err := parseEntries(mark, 1)
+	return err == nil && len(events) == 1 && events[0].Tag() != k.mark.Tag
+}
+
+// renew changes the epoch if it is the expected one; "" means whichever it is.
+func (l *Log) renew(ctx context.Context, expected string) (string, error) {
+	reply, err := l.run(ctx, l.scripts.renew, []any{cdc.NewEpoch(), expected}, 0)
+	if err != nil {
+		return "", err
+	}
+	epoch, ok := reply.(string)
+	if !ok {
+		return "", fmt.Errorf("the server answered %T to a script, want a string", reply)
+	}
+	return epoch, nil
+}
+
+// repair raises the floor over what other programs removed: at the beginning,
+// and from..to if to is not 0.
+func (l *Log) repair(ctx context.Context, from, to uint64) (floor uint64, err error) {
+	reply, err := l.run(ctx, l.scripts.repair, []any{cdc.NewEpoch(), from, to}, 0)
+	if err != nil {
+		return 0, err
+	}
+	text, _ := reply.(string) // anything else fails to parse
+	return strconv.ParseUint(text, 10, 64)
+}
+
+func entryID(seq uint64) string { return strconv.FormatUint(seq, 10) + "-0" }
