@@ -1,0 +1,383 @@
+package redislog_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/internal/testserver"
+	redislog "github.com/gapless-go/gapless/source/redis"
+)
+
+func TestCluster(t *testing.T) {
+	nodes := testserver.StartRedisCluster(t, 3)
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nodes[0].Addr}})
+	t.Cleanup(func() { _ = client.Close() })
+	// Names on all three nodes, and the same with reads that the client would
+	// send to replicas.
+	readOnly := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nodes[1].Addr}, ReadOnly: true, RouteRandomly: true})
+	t.Cleanup(func() { _ = readOnly.Close() })
+	for i := range 9 {
+		name := fmt.Sprint("log", i)
+		l := openLog(t, client, name, nil)
+		other := openLog(t, readOnly, name, nil)
+		s := subscribe(t, other)
+		epoch := appendN(t, l, 1, 20).Epoch
+		if err := next(t, s); err != nil {
+			t.Fatal(err)
+		}
+		if got := readAll(t, other, cdc.Cursor{Epoch: epoch}, 7); len(got) != 20 {
+			t.Errorf("%s: got %d events, want 20", name, len(got))
+		}
+		if n, err := other.Trim(t.Context(), 5); n != 5 || err != nil {
+			t.Errorf("%s: trim: got %d, %v", name, n, err)
+		}
+	}
+}
+
+// A slot that moves to another node takes the log along.
+func TestClusterMovesSlot(t *testing.T) {
+	nodes := testserver.StartRedisCluster(t, 3)
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nodes[0].Addr}})
+	t.Cleanup(func() { _ = client.Close() })
+	l := openLog(t, client, "x", nil)
+	s := subscribe(t, l)
+	epoch := appendN(t, l, 1, 10).Epoch
+	if err := next(t, s); err != nil {
+		t.Fatal(err)
+	}
+
+	slot := client.ClusterKeySlot(t.Context(), "gapless:{x}").Val()
+	var from, to *redis.Client
+	for _, n := range nodes {
+		c := newClient(t, n)
+		if c.Exists(t.Context(), "gapless:{x}").Val() == 1 {
+			from = c
+		} else {
+			to = c
+		}
+	}
+	id := func(c *redis.Client) string {
+		return c.Do(t.Context(), "CLUSTER", "MYID").Val().(string)
+	}
+	host, port, _ := strings.Cut(to.Options().Addr, ":")
+	for _, step := range []struct {
+		c    *redis.Client
+		args []any
+	}{
+		{to, []any{"CLUSTER", "SETSLOT", slot, "IMPORTING", id(from)}},
+		{from, []any{"CLUSTER", "SETSLOT", slot, "MIGRATING", id(to)}},
+		{from, []any{"MIGRATE", host, port, "gapless:{x}", 0, 5000}},
+	} {
+		if err := step.c.Do(t.Context(), step.args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Half of the keys are gone: whatever is answered now, nothing may be made anew.
+	if _, err := l.Append(t.Context(), cdc.Event{ID: "half"}); err == nil {
+		t.Error("an append in the middle of a migration was acknowledged")
+	}
+	for _, step := range []struct {
+		c    *redis.Client
+		args []any
+	}{
+		{from, []any{"MIGRATE", host, port, "gapless:{x}:log", 0, 5000}},
+		{to, []any{"CLUSTER", "SETSLOT", slot, "NODE", id(to)}},
+		{from, []any{"CLUSTER", "SETSLOT", slot, "NODE", id(to)}},
+	} {
+		if err := step.c.Do(t.Context(), step.args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := appendN(t, l, 11, 1); r.Epoch != epoch || r.Seqs[0] != 11 {
+		t.Fatalf("got %+v, want seq 11 of %s", r, epoch)
+	}
+	if err := next(t, s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMinReplicas(t *testing.T) {
+	master := testserver.StartRedis(t)
+	replica := testserver.StartReplica(t, master)
+	client := newClient(t, master)
+	l := openLog(t, client, "x", &redislog.Options{MinReplicas: 1, ReplicaTimeout: 200 * time.Millisecond})
+	appendN(t, l, 1, 10)
+
+	replica.Stop()
+	event := cdc.Event{ID: "a"}
+	r, err := l.Append(t.Context(), event)
+	if !errors.Is(err, cdc.ErrUnknownOutcome) || !strings.Contains(err.Error(), "0 of 1 replicas") {
+		t.Fatalf("got %+v, %v, want too few replicas", r, err)
+	}
+	if _, err = l.Append(t.Context(), event); !errors.Is(err, cdc.ErrUnknownOutcome) {
+		t.Fatalf("got %v: a retry must wait too", err)
+	}
+	replica.Cont()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		r, err = l.Append(t.Context(), event)
+		if err == nil || time.Now().After(deadline) {
+			break
+		}
+	}
+	if err != nil || !r.Duplicate || r.Seqs[0] != 11 {
+		t.Fatalf("got %+v, %v, want the duplicate 11", r, err)
+	}
+	if got := newClient(t, replica).HGet(t.Context(), "gapless:{x}", "head").Val(); got != "11" {
+		t.Errorf("the replica has head %s, want 11", got)
+	}
+}
+
+// failover is a master with a replica that can be made to lack the last events
+// and then be promoted; the client speaks to whichever the proxy points to.
+type failover struct {
+	master, replica *testserver.Redis
+	proxy           *testserver.RedisProxy
+	client          *redis.Client
+}
+
+func startFailover(t *testing.T) *failover {
+	t.Helper()
+	f := &failover{master: testserver.StartRedis(t)}
+	f.replica = testserver.StartReplica(t, f.master)
+	f.proxy = testserver.StartRedisProxy(t, f.master.Addr)
+	f.client = redis.NewClient(&redis.Options{Addr: f.proxy.Addr, MaxRetries: -1})
+	t.Cleanup(func() { _ = f.client.Close() })
+	return f
+}
+
+// detach lets the replica lose what the master gets from now on.
+func (f *failover) detach(t *testing.T) {
+	t.Helper()
+	if err := newClient(t, f.replica).Do(t.Context(), "REPLICAOF", "NO", "ONE").Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (f *failover) promote() {
+	f.master.Kill()
+	f.proxy.Point(f.replica.Addr)
+	f.proxy.Cut()
+}
+
+// synced waits until the replica has the head.
+func (f *failover) synced(t *testing.T, head string) {
+	t.Helper()
+	c := newClient(t, f.replica)
+	for range 1000 {
+		if c.HGet(t.Context(), "gapless:{x}", "head").Val() == head {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("the replica did not reach %s", head)
+}
+
+func TestFailoverThatLosesEvents(t *testing.T) {
+	for _, regrow := range []int{0, 2, 5, 8} {
+		t.Run(fmt.Sprint("regrown by ", regrow), func(t *testing.T) {
+			f := startFailover(t)
+			l := openLog(t, f.client, "x", nil)
+			second := openLog(t, f.client, "x", nil)
+			s, s2 := subscribe(t, l), subscribe(t, second)
+			old := appendN(t, l, 1, 10).Epoch
+			f.synced(t, "10")
+			f.detach(t)
+			appendN(t, l, 11, 5)
+			events := readAll(t, l, cdc.Cursor{Epoch: old}, 100)
+			if len(events) != 15 {
+				t.Fatalf("got %d events, want 15", len(events))
+			}
+			for bounds(t, second).Last != 15 {
+				t.Fatal("the second handle does not see 15")
+			}
+			// Somebody who knows nothing makes the promoted replica grow.
+			stranger := openLog(t, newClient(t, f.replica), "x", nil)
+			appendN(t, stranger, 100, regrow)
+			f.promote()
+
+			// A cursor that both have is good, one of a lost event is not.
+			cursor := events[14].Cursor(old)
+			deadline := time.Now().Add(15 * time.Second)
+			for {
+				_, err := l.Read(t.Context(), cursor, 10)
+				if _, ok := errors.AsType[*cdc.ResetError](err); ok {
+					break
+				}
+				if err == nil {
+					t.Fatal("a cursor of a lost event was accepted")
+				}
+				if time.Now().After(deadline) {
+					t.Fatal(err)
+				}
+			}
+			now := bounds(t, l)
+			if now.Epoch == old {
+				t.Errorf("the epoch is still %s", old)
+			}
+			if b := bounds(t, second); b.Epoch != now.Epoch {
+				t.Errorf("the handles see epochs %s and %s", now.Epoch, b.Epoch)
+			}
+			for _, sub := range []cdc.Subscription{s, s2} {
+				err := next(t, sub)
+				for err == nil {
+					err = next(t, sub)
+				}
+				wantReset(t, err, cdc.ReasonEpochChanged)
+			}
+			if r := appendN(t, stranger, 200, 1); r.Epoch != now.Epoch || r.Seqs[0] != uint64(10+regrow+1) {
+				t.Errorf("got %+v, want seq %d of %s", r, 11+regrow, now.Epoch)
+			}
+		})
+	}
+}
+
+// The one who appends may be the first to come back.
+func TestFailoverNoticedByAppend(t *testing.T) {
+	f := startFailover(t)
+	l := openLog(t, f.client, "x", nil)
+	old := appendN(t, l, 1, 10).Epoch
+	f.synced(t, "10")
+	f.detach(t)
+	appendN(t, l, 11, 5)
+	f.promote()
+	var r cdc.Receipt
+	err := errors.New("not tried")
+	for range 200 {
+		if r, err = l.Append(t.Context(), cdc.Event{ID: "retry"}); err == nil {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil || r.Epoch == old || r.Seqs[0] != 11 {
+		t.Fatalf("got %+v, %v, want seq 11 of another epoch than %s", r, err, old)
+	}
+}
+
+func TestSentinel(t *testing.T) {
+	master := testserver.StartRedis(t)
+	testserver.StartReplica(t, master)
+	sentinel := testserver.StartSentinel(t, "main", master)
+	sentinel.WaitInfo("sentinel", "slaves=1")
+	client := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "main", SentinelAddrs: []string{sentinel.Addr}, DialTimeout: time.Second})
+	t.Cleanup(func() { _ = client.Close() })
+	l := openLog(t, client, "x", &redislog.Options{MinReplicas: 1})
+	epoch := appendN(t, l, 1, 10).Epoch
+	master.Kill()
+	var r cdc.Receipt
+	err := errors.New("not tried")
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		r, err = l.Append(t.Context(), cdc.Event{ID: "after"})
+		if err == nil || strings.Contains(err.Error(), "0 of 1 replicas") { // the only one is master now
+			break
+		}
+	}
+	if len(r.Seqs) != 1 || r.Epoch != epoch || r.Seqs[0] != 11 {
+		t.Fatalf("got %+v, %v, want seq 11 of %s: nothing acknowledged was lost", r, err, epoch)
+	}
+	s := subscribe(t, l)
+	appendNoWait(t, l)
+	if err := next(t, s); err != nil {
+		t.Fatal(err)
+	}
+	if got := readAll(t, l, cdc.Cursor{Epoch: epoch}, 5); len(got) != 12 {
+		t.Errorf("got %d events, want 12", len(got))
+	}
+}
+
+// appendNoWait appends where no replica can answer.
+func appendNoWait(t *testing.T, l *redislog.Log) {
+	t.Helper()
+	if r, err := l.Append(t.Context(), cdc.Event{}); len(r.Seqs) != 1 {
+		t.Fatal(err)
+	}
+}
+
+func TestOldServer(t *testing.T) {
+	server := testserver.StartRedis(t)
+	version := parseVersion(t, newClient(t, server))
+	proxy := testserver.StartRedisProxy(t, server.Addr)
+	old := "6" + version[1:]
+	proxy.Rewrite("redis_version:"+version, "redis_version:"+old)
+	c := redis.NewClient(&redis.Options{Addr: proxy.Addr})
+	t.Cleanup(func() { _ = c.Close() })
+	_, err := redislog.Open(t.Context(), c, "x", nil)
+	if err == nil || !strings.Contains(err.Error(), "the server is Redis "+old+": version 7.0 or later") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func parseVersion(t *testing.T, c *redis.Client) string {
+	t.Helper()
+	_, rest, _ := strings.Cut(c.Info(t.Context(), "server").Val(), "redis_version:")
+	version, _, _ := strings.Cut(rest, "\r")
+	return version
+}
+
+func TestWarnings(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "keeps nothing on disk"},
+		{[]string{"--save", "900 1"}, "keeps snapshots only"},
+		{[]string{"--appendonly", "yes", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"}, "may evict the log"},
+		{[]string{"--appendonly", "yes"}, ""},
+	} {
+		var text strings.Builder
+		logger := slog.New(slog.NewTextHandler(&text, nil))
+		openLog(t, newClient(t, testserver.StartRedis(t, test.args...)), "x", &redislog.Options{Logger: logger})
+		if got := text.String(); !strings.Contains(got, test.want) || (test.want == "") != (got == "") {
+			t.Errorf("%v: got %q, want %q", test.args, got, test.want)
+		}
+	}
+}
+
+func TestRestart(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		args []string
+		keep bool
+	}{
+		{"appendfsync always", []string{"--appendonly", "yes", "--appendfsync", "always"}, true},
+		{"nothing kept", nil, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := testserver.StartRedis(t, test.args...)
+			client := newClient(t, server)
+			l := openLog(t, client, "x", nil)
+			s := subscribe(t, l)
+			epoch := appendN(t, l, 1, 20).Epoch
+			events := readAll(t, l, cdc.Cursor{Epoch: epoch}, 100)
+			if err := next(t, s); err != nil {
+				t.Fatal(err)
+			}
+			server.Kill()
+			server.Restart()
+			appendRetry(t, l, 0)
+			_, err := l.Read(t.Context(), events[19].Cursor(epoch), 5)
+			if test.keep {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if b := bounds(t, l); b.Epoch != epoch || b.Last < 21 {
+					t.Errorf("got %+v, want last 21 of %s", b, epoch)
+				}
+				return
+			}
+			wantReset(t, err, cdc.ReasonForeign)
+			err = next(t, s)
+			for err == nil {
+				err = next(t, s)
+			}
+			wantReset(t, err, cdc.ReasonEpochChanged)
+		})
+	}
+}
