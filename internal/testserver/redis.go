@@ -122,7 +122,7 @@ func (r *Redis) start() {
 	if err != nil {
 		r.tb.Fatal(err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	r.cmd = exec.Command(path, r.args...)
 	r.cmd.Stdout, r.cmd.Stderr = log, log
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -215,7 +215,7 @@ func (r *Redis) ask(command string) string {
 	if err != nil {
 		return ""
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
 	if _, err := fmt.Fprintf(conn, "%s\r\n", command); err != nil {
 		return ""
@@ -247,6 +247,6 @@ func redisPort(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }

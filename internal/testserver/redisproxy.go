@@ -109,7 +109,7 @@ func (p *RedisProxy) accept() {
 }
 
 func (p *RedisProxy) relay(client net.Conn) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	p.mu.Lock()
 	target := p.target
 	p.mu.Unlock()
@@ -117,7 +117,7 @@ func (p *RedisProxy) relay(client net.Conn) {
 	if err != nil {
 		return // the client sees its connection close
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	if !p.add(client, server) {
 		return
 	}
@@ -141,8 +141,8 @@ func (p *RedisProxy) add(conns ...net.Conn) bool {
 }
 
 func (p *RedisProxy) copy(to, from net.Conn, reply bool) {
-	defer to.Close()
-	defer from.Close()
+	defer func() { _ = to.Close() }()
+	defer func() { _ = from.Close() }()
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)

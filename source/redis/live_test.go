@@ -171,9 +171,9 @@ func TestEpochChangeReachesOtherHandles(t *testing.T) {
 	if reset.Resume.Epoch != epoch || reset.Resume.Seq != 3 {
 		t.Errorf("got %+v, want to resume after %s.3", reset, epoch)
 	}
-	wantReset(t, next(t, sub), cdc.ReasonEpochChanged) // final
+	_ = wantReset(t, next(t, sub), cdc.ReasonEpochChanged) // final
 	_, err = b.Read(t.Context(), cdc.Cursor{Epoch: old.Epoch, Seq: 1}, 5)
-	wantReset(t, err, cdc.ReasonForeign)
+	_ = wantReset(t, err, cdc.ReasonForeign)
 	if now := bounds(t, b); now != (cdc.Bounds{Epoch: epoch, Head: 3, Last: 3}) {
 		t.Errorf("got %+v: events and seqs must stay", now)
 	}

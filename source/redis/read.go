@@ -49,7 +49,7 @@ func (l *Log) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, 
 			l.learn(v, page)
 			return page, nil
 		}
-		if _, err := l.repair(ctx, hole.from, hole.to); err != nil {
+		if err := l.repair(ctx, hole.from, hole.to); err != nil {
 			return cdc.Page{}, err
 		}
 	}

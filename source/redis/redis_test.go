@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/internal/leaktest"
 	"github.com/gapless-go/gapless/internal/testserver"
 	redislog "github.com/gapless-go/gapless/source/redis"
 )
@@ -124,11 +123,11 @@ func TestAppendAndRead(t *testing.T) {
 		}
 	}
 	_, err = l.Read(t.Context(), cdc.Cursor{Epoch: b.Epoch, Seq: 2, Tag: "other"}, 10)
-	wantReset(t, err, cdc.ReasonDiverged)
+	_ = wantReset(t, err, cdc.ReasonDiverged)
 	_, err = l.Read(t.Context(), cdc.Cursor{Epoch: b.Epoch, Seq: 4}, 10)
-	wantReset(t, err, cdc.ReasonFuture)
+	_ = wantReset(t, err, cdc.ReasonFuture)
 	_, err = l.Read(t.Context(), cdc.Cursor{Epoch: "other", Seq: 1}, 10)
-	wantReset(t, err, cdc.ReasonForeign)
+	_ = wantReset(t, err, cdc.ReasonForeign)
 }
 
 func TestIDs(t *testing.T) {
@@ -168,10 +167,10 @@ func TestIDs(t *testing.T) {
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(quiet{})
-	os.Exit(m.Run())
+	leaktest.Main(m)
 }
 
 // quiet drops what the client logs about connections that the tests cut.
 type quiet struct{}
 
-func (quiet) Printf(context.Context, string, ...any) { _ = io.Discard }
+func (quiet) Printf(context.Context, string, ...any) {}

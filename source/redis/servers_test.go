@@ -230,7 +230,7 @@ func TestFailoverThatLosesEvents(t *testing.T) {
 				for err == nil {
 					err = next(t, sub)
 				}
-				wantReset(t, err, cdc.ReasonEpochChanged)
+				_ = wantReset(t, err, cdc.ReasonEpochChanged)
 			}
 			if r := appendN(t, stranger, 200, 1); r.Epoch != now.Epoch || r.Seqs[0] != uint64(10+regrow+1) {
 				t.Errorf("got %+v, want seq %d of %s", r, 11+regrow, now.Epoch)
@@ -372,12 +372,12 @@ func TestRestart(t *testing.T) {
 				}
 				return
 			}
-			wantReset(t, err, cdc.ReasonForeign)
+			_ = wantReset(t, err, cdc.ReasonForeign)
 			err = next(t, s)
 			for err == nil {
 				err = next(t, s)
 			}
-			wantReset(t, err, cdc.ReasonEpochChanged)
+			_ = wantReset(t, err, cdc.ReasonEpochChanged)
 		})
 	}
 }

@@ -32,7 +32,7 @@ func TestTrim(t *testing.T) {
 		}
 	}
 	_, err := l.Read(t.Context(), cdc.Cursor{Epoch: epoch, Seq: 9}, 5)
-	wantReset(t, err, cdc.ReasonTruncated)
+	_ = wantReset(t, err, cdc.ReasonTruncated)
 	if r := appendN(t, l, 11, 1); r.Seqs[0] != 11 {
 		t.Errorf("got seq %v after everything was trimmed, want 11", r.Seqs)
 	}
@@ -87,7 +87,7 @@ func TestOtherProgramsRemove(t *testing.T) {
 					t.Fatalf("cursor %d: got %v and %v", c, got, err)
 				}
 				if err != nil {
-					wantReset(t, err, cdc.ReasonTruncated)
+					_ = wantReset(t, err, cdc.ReasonTruncated)
 				}
 				b := bounds(t, l)
 				if b.Epoch != epoch || b.Head != 10 {
@@ -155,7 +155,7 @@ func TestFlushAllIsAnotherEpoch(t *testing.T) {
 			if err := client.Do(t.Context(), args...).Err(); err != nil {
 				t.Fatal(err)
 			}
-			wantReset(t, next(t, s), cdc.ReasonEpochChanged)
+			_ = wantReset(t, next(t, s), cdc.ReasonEpochChanged)
 			_, err := l.Read(t.Context(), cdc.Cursor{Epoch: epoch, Seq: 10}, 5)
 			reset := wantReset(t, err, cdc.ReasonForeign)
 			if r := appendN(t, l, 11, 1); r.Seqs[0] != reset.Head+1 || r.Epoch != reset.Resume.Epoch {
@@ -183,10 +183,9 @@ func TestScriptFlush(t *testing.T) {
 func TestErrors(t *testing.T) {
 	server := testserver.StartRedis(t)
 	client := newClient(t, server)
-	ctx := t.Context()
 	do := func(t *testing.T, args ...any) {
 		t.Helper()
-		if err := client.Do(ctx, args...).Err(); err != nil {
+		if err := client.Do(t.Context(), args...).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -202,26 +201,26 @@ func TestErrors(t *testing.T) {
 
 	t.Run("meta of another type", func(t *testing.T) {
 		do(t, "SET", "gapless:{type}", "text")
-		_, err := redislog.Open(ctx, client, "type", nil)
+		_, err := redislog.Open(t.Context(), client, "type", nil)
 		wantError(t, err, "holds something else")
 	})
 	t.Run("alien hash", func(t *testing.T) {
 		do(t, "HSET", "gapless:{hash}", "name", "value")
-		_, err := redislog.Open(ctx, client, "hash", nil)
+		_, err := redislog.Open(t.Context(), client, "hash", nil)
 		wantError(t, err, "none of this log")
 	})
 	t.Run("alien stream", func(t *testing.T) {
 		do(t, "XADD", "gapless:{alien}:log", "*", "name", "value")
-		_, err := redislog.Open(ctx, client, "alien", nil)
+		_, err := redislog.Open(t.Context(), client, "alien", nil)
 		wantError(t, err, "none of this log")
-		if n := client.XLen(ctx, "gapless:{alien}:log").Val(); n != 1 {
+		if n := client.XLen(t.Context(), "gapless:{alien}:log").Val(); n != 1 {
 			t.Errorf("got %d entries left, want 1", n)
 		}
 	})
 	t.Run("stream of another type", func(t *testing.T) {
 		l := openLog(t, client, "type2", nil)
 		do(t, "SET", "gapless:{type2}:log", "text")
-		_, err := l.Append(ctx, cdc.Event{})
+		_, err := l.Append(t.Context(), cdc.Event{})
 		wantError(t, err, "holds something else")
 		do(t, "DEL", "gapless:{type2}:log")
 		if r := appendN(t, l, 1, 1); r.Seqs[0] != 1 {
@@ -232,18 +231,18 @@ func TestErrors(t *testing.T) {
 		l := openLog(t, client, "version", nil)
 		appendN(t, l, 1, 1)
 		do(t, "HSET", "gapless:{version}", "v", "2")
-		_, err := redislog.Open(ctx, client, "version", nil)
+		_, err := redislog.Open(t.Context(), client, "version", nil)
 		wantError(t, err, "upgrade")
-		_, err = l.Append(ctx, cdc.Event{})
+		_, err = l.Append(t.Context(), cdc.Event{})
 		wantError(t, err, "upgrade")
-		_, err = l.Trim(ctx, 1)
+		_, err = l.Trim(t.Context(), 1)
 		wantError(t, err, "upgrade")
 	})
 	t.Run("others add", func(t *testing.T) {
 		l := openLog(t, client, "adds", nil)
 		appendN(t, l, 1, 2)
 		do(t, "XADD", "gapless:{adds}:log", "*", "name", "value")
-		_, err := l.Append(ctx, cdc.Event{}, cdc.Event{})
+		_, err := l.Append(t.Context(), cdc.Event{}, cdc.Event{})
 		wantError(t, err, "another program adds")
 		if got := readAll(t, l, cdc.Cursor{Epoch: bounds(t, l).Epoch}, 10); len(got) != 2 {
 			t.Errorf("got %d events, want our 2", len(got))
@@ -251,25 +250,25 @@ func TestErrors(t *testing.T) {
 	})
 	t.Run("name", func(t *testing.T) {
 		for _, name := range []string{"", "a{b}"} {
-			_, err := redislog.Open(ctx, client, name, nil)
+			_, err := redislog.Open(t.Context(), client, name, nil)
 			wantError(t, err, "name")
 		}
 	})
 	t.Run("client", func(t *testing.T) {
 		ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": server.Addr}})
-		defer ring.Close()
-		_, err := redislog.Open(ctx, ring, "x", nil)
+		defer func() { _ = ring.Close() }()
+		_, err := redislog.Open(t.Context(), ring, "x", nil)
 		wantError(t, err, "cannot carry a log")
 	})
 	t.Run("nobody there", func(t *testing.T) {
 		c := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1})
-		defer c.Close()
-		_, err := redislog.Open(ctx, c, "x", nil)
+		defer func() { _ = c.Close() }()
+		_, err := redislog.Open(t.Context(), c, "x", nil)
 		wantError(t, err, "refused")
 	})
 	t.Run("too large", func(t *testing.T) {
 		l := openLog(t, client, "large", &redislog.Options{MaxEventBytes: 10})
-		_, err := l.Append(ctx, cdc.Event{Data: make([]byte, 11)})
+		_, err := l.Append(t.Context(), cdc.Event{Data: make([]byte, 11)})
 		if large, ok := errors.AsType[*cdc.TooLargeError](err); !ok || large.Max != 10 {
 			t.Errorf("got %v", err)
 		}
@@ -277,10 +276,10 @@ func TestErrors(t *testing.T) {
 	t.Run("closed", func(t *testing.T) {
 		l := openLog(t, client, "closed", nil)
 		_ = l.Close()
-		_, err1 := l.Append(ctx, cdc.Event{})
-		_, err2 := l.Read(ctx, cdc.Cursor{Epoch: "x"}, 1)
-		_, err3 := l.Subscribe(ctx)
-		_, err4 := l.Trim(ctx, 1)
+		_, err1 := l.Append(t.Context(), cdc.Event{})
+		_, err2 := l.Read(t.Context(), cdc.Cursor{Epoch: "x"}, 1)
+		_, err3 := l.Subscribe(t.Context())
+		_, err4 := l.Trim(t.Context(), 1)
 		for _, err := range []error{err1, err2, err3, err4} {
 			if !errors.Is(err, cdc.ErrClosed) {
 				t.Errorf("got %v, want ErrClosed", err)
@@ -289,10 +288,10 @@ func TestErrors(t *testing.T) {
 	})
 	t.Run("context", func(t *testing.T) {
 		l := openLog(t, client, "ctx", nil)
-		ctx, cancel := context.WithCancel(ctx)
+		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err1 := l.Append(ctx, cdc.Event{})
-		_, err2 := l.Bounds(ctx)
+		_, err1 := l.Append(ended, cdc.Event{})
+		_, err2 := l.Bounds(ended)
 		for _, err := range []error{err1, err2} {
 			if !errors.Is(err, context.Canceled) || errors.Is(err, cdc.ErrUnknownOutcome) {
 				t.Errorf("got %v, want Canceled", err)

@@ -143,8 +143,7 @@ func (l *Log) putRight(ctx context.Context, v view, k known, mark []byte) (bool,
 		}
 		return false, nil
 	case v.tampered():
-		_, err := l.repair(ctx, 0, 0)
-		return false, err
+		return false, l.repair(ctx, 0, 0)
 	}
 	return true, nil
 }
@@ -184,13 +183,9 @@ func (l *Log) renew(ctx context.Context, expected string) (string, error) {
 
 // repair raises the floor over what other programs removed: at the beginning,
 // and from..to if to is not 0.
-func (l *Log) repair(ctx context.Context, from, to uint64) (floor uint64, err error) {
-	reply, err := l.run(ctx, l.scripts.repair, []any{cdc.NewEpoch(), from, to}, 0)
-	if err != nil {
-		return 0, err
-	}
-	text, _ := reply.(string) // anything else fails to parse
-	return strconv.ParseUint(text, 10, 64)
+func (l *Log) repair(ctx context.Context, from, to uint64) error {
+	_, err := l.run(ctx, l.scripts.repair, []any{cdc.NewEpoch(), from, to}, 0)
+	return err
 }
 
 func entryID(seq uint64) string { return strconv.FormatUint(seq, 10) + "-0" }
