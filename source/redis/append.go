@@ -2,7 +2,6 @@ package redislog
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -19,8 +18,8 @@ const (
 	maxBatchBytes  = 1 << 20
 )
 
-// argsPerEvent of the append script: id topic type key data meta.
-const argsPerEvent = 6
+// argsPerEvent of the append script: ID, other texts, data.
+const argsPerEvent = 3
 
 // writer sends appends, one script call at a time: concurrent ones share it.
 // That is what makes many writers fast, and keeps them to one connection.
@@ -88,16 +87,8 @@ func newRequest(events []cdc.Event) (*request, error) {
 	}
 	for i := range r.events {
 		e := &r.events[i]
-		meta := ""
-		if len(e.Meta) > 0 {
-			text, err := json.Marshal(e.Meta)
-			if err != nil {
-				return nil, err
-			}
-			meta = string(text)
-		}
 		e.Data = append([]byte(nil), e.Data...)
-		r.args = append(r.args, e.ID, e.Topic, e.Type, e.Key, e.Data, meta)
+		r.args = append(r.args, e.ID, joinTexts(*e), e.Data)
 		r.size += e.Size()
 	}
 	if r.size > MaxBatchBytes {

@@ -2,17 +2,36 @@ package redislog
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
 )
 
-// fieldsPerEntry are names and values: id topic type key time data meta.
-const fieldsPerEntry = 14
+// partsPerEntry are the names and values of an entry: e, the texts, d, the data.
+const partsPerEntry = 4
+
+// joinTexts returns the texts of an entry after time and ID. None has a NUL in
+// it: that is what [cdc.CheckAppend] refuses.
+func joinTexts(e cdc.Event) string {
+	n := len(e.Topic) + len(e.Type) + len(e.Key) + 2
+	for k, v := range e.Meta {
+		n += len(k) + len(v) + 2
+	}
+	text := make([]byte, 0, n)
+	text = append(append(text, e.Topic...), 0)
+	text = append(append(text, e.Type...), 0)
+	text = append(text, e.Key...)
+	for _, k := range slices.Sorted(maps.Keys(e.Meta)) {
+		text = append(append(text, 0), k...)
+		text = append(append(text, 0), e.Meta[k]...)
+	}
+	return string(text)
+}
 
 var errReply = errors.New("the server's reply is not what XRANGE returns")
 
@@ -53,28 +72,43 @@ func (p *parser) entry(previous cdc.Event) cdc.Event {
 	}
 	e := cdc.Event{Seq: seq}
 	n := p.array()
-	if n != fieldsPerEntry {
+	if n != partsPerEntry {
 		for range n {
 			p.bulk()
 		}
 		return e
 	}
-	e.ID = string(p.value())
-	e.Topic = reuse(p.value(), previous.Topic)
-	e.Type = reuse(p.value(), previous.Type)
-	e.Key = string(p.value())
-	micros, err := strconv.ParseInt(string(p.value()), 10, 64)
+	texts := texts(p.value())
+	micros, err := strconv.ParseInt(string(texts.next()), 10, 64)
 	if err != nil {
 		p.fail(fmt.Errorf("entry %d has no time: %w", seq, err))
 	}
 	e.Time = time.UnixMicro(micros).UTC()
-	e.Data = append([]byte{}, p.value()...) // a copy: the page may be large
-	if meta := p.value(); len(meta) > 0 {
-		if err := json.Unmarshal(meta, &e.Meta); err != nil {
-			p.fail(fmt.Errorf("entry %d has no meta: %w", seq, err))
+	e.ID = string(texts.next())
+	e.Topic = reuse(texts.next(), previous.Topic)
+	e.Type = reuse(texts.next(), previous.Type)
+	e.Key = string(texts.next())
+	for texts != nil {
+		if e.Meta == nil {
+			e.Meta = map[string]string{}
 		}
+		k := string(texts.next())
+		e.Meta[k] = string(texts.next())
 	}
+	e.Data = append([]byte{}, p.value()...) // a copy: the page may be large
 	return e
+}
+
+// texts are what joinTexts made, after time and ID; nil is the end.
+type texts []byte
+
+func (t *texts) next() []byte {
+	text, rest, found := bytes.Cut(*t, []byte{0})
+	*t = rest
+	if !found {
+		*t = nil
+	}
+	return text
 }
 
 // reuse returns text as a string, the previous one if it is the same.

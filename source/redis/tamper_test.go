@@ -3,6 +3,7 @@ package redislog_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,7 +84,7 @@ func TestOtherProgramsRemove(t *testing.T) {
 					t.Fatal(err)
 				}
 				got, err := follow(t, l, cdc.Cursor{Epoch: epoch, Seq: c})
-				if isGood := contains(test.good, c); isGood != (err == nil) {
+				if isGood := slices.Contains(test.good, c); isGood != (err == nil) {
 					t.Fatalf("cursor %d: got %v and %v", c, got, err)
 				}
 				if err != nil {
@@ -104,15 +105,6 @@ func TestOtherProgramsRemove(t *testing.T) {
 			})
 		}
 	}
-}
-
-func contains(list []uint64, x uint64) bool {
-	for _, y := range list {
-		if x == y {
-			return true
-		}
-	}
-	return false
 }
 
 // follow reads to the end and fails on a jump.

@@ -1,7 +1,9 @@
 -- Common beginning of every script. KEYS[1] is the log's hash: v, epoch, floor,
 -- head, holes (entries that other programs removed between floor and head), max
 -- (bytes of the largest event) and i:<id> = seq for every event with an ID. KEYS[2] is its stream, whose entry
--- of seq n has the id n-0.
+-- of seq n has the id n-0 and two fields: d, the data, and e, the texts with a
+-- NUL between them: time in microseconds, ID, topic, type, key, and the names and
+-- values of the metadata.
 --
 -- A script has checked everything before its first write, and its first write
 -- is one that the server refuses when it has no memory: so nothing is ever half
@@ -14,7 +16,7 @@ local function seq(id) return tonumber(string.match(id, '^%d+')) end
 -- alien is true for an entry that append.lua did not make.
 local function alien(entry)
   local fields = entry[2]
-  return #fields ~= 14 or fields[1] ~= 'id' or fields[13] ~= 'meta'
+  return #fields ~= 4 or fields[1] ~= 'e' or fields[3] ~= 'd'
 end
 
 -- create makes the hash. Where the stream survived it, the numbers go on above
