@@ -11,9 +11,11 @@ import (
 	"github.com/gapless-go/gapless/cdc"
 )
 
-// Appends that wait while one is under way are sent together, up to this many
-// events or bytes; one that is larger goes alone.
+// Appends that wait while maxSenders calls are under way are sent together, up
+// to this many events or bytes; one that is larger goes alone. Two calls keep
+// the server busy while we prepare the next.
 const (
+	maxSenders     = 2
 	maxBatchEvents = 1000
 	maxBatchBytes  = 1 << 20
 )
@@ -21,14 +23,14 @@ const (
 // argsPerEvent of the append script: ID, other texts, data.
 const argsPerEvent = 3
 
-// writer sends appends, one script call at a time: concurrent ones share it.
-// That is what makes many writers fast, and keeps them to one connection.
+// writer sends appends, few script calls at a time: concurrent ones share them.
+// That is what makes many writers fast, and keeps them to two connections.
 type writer struct {
 	log *Log
 
 	mu      sync.Mutex
 	queue   []*request
-	sending bool // the sender's goroutine runs
+	senders int // goroutines that run
 }
 
 // request is one call of Append.
@@ -105,10 +107,13 @@ func (w *writer) enqueue(r *request) bool {
 		return false
 	}
 	w.queue = append(w.queue, r)
-	if !w.sending {
-		w.sending = w.log.spawn(w.run)
+	if w.senders < maxSenders {
+		if !w.log.spawn(w.run) {
+			return false
+		}
+		w.senders++
 	}
-	return w.sending
+	return true
 }
 
 // wait returns when the request is done, or ctx or the log ends. A request that
@@ -178,7 +183,9 @@ func (w *writer) take() []*request {
 	batch := append([]*request(nil), w.queue[:n]...)
 	clear(w.queue[:n])
 	w.queue = w.queue[n:]
-	w.sending = n > 0
+	if n == 0 {
+		w.senders--
+	}
 	return batch
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -42,14 +43,12 @@ func parseEntries(raw []byte, room int) ([]cdc.Event, error) {
 	p := parser{rest: raw}
 	n := p.array()
 	events := make([]cdc.Event, 0, min(n, room))
-	var previous cdc.Event
 	for range n {
-		e := p.entry(previous)
+		e := p.entry()
 		if p.err != nil {
 			return nil, p.err
 		}
 		events = append(events, e)
-		previous = e
 	}
 	return events, p.err
 }
@@ -57,10 +56,11 @@ func parseEntries(raw []byte, room int) ([]cdc.Event, error) {
 // parser reads RESP from the front of rest. After an error everything is empty.
 type parser struct {
 	rest []byte
+	slab []byte // filled with the data of small events
 	err  error
 }
 
-func (p *parser) entry(previous cdc.Event) cdc.Event {
+func (p *parser) entry() cdc.Event {
 	if p.array() != 2 {
 		p.fail(errReply)
 		return cdc.Event{}
@@ -78,45 +78,54 @@ func (p *parser) entry(previous cdc.Event) cdc.Event {
 		}
 		return e
 	}
-	texts := texts(p.value())
-	micros, err := strconv.ParseInt(string(texts.next()), 10, 64)
+	texts := texts{rest: string(p.value()), more: true}
+	micros, err := strconv.ParseInt(texts.next(), 10, 64)
 	if err != nil {
 		p.fail(fmt.Errorf("entry %d has no time: %w", seq, err))
 	}
 	e.Time = time.UnixMicro(micros).UTC()
-	e.ID = string(texts.next())
-	e.Topic = reuse(texts.next(), previous.Topic)
-	e.Type = reuse(texts.next(), previous.Type)
-	e.Key = string(texts.next())
-	for texts != nil {
+	e.ID = texts.next()
+	e.Topic = texts.next()
+	e.Type = texts.next()
+	e.Key = texts.next()
+	for texts.more {
 		if e.Meta == nil {
 			e.Meta = map[string]string{}
 		}
-		k := string(texts.next())
-		e.Meta[k] = string(texts.next())
+		k := texts.next()
+		e.Meta[k] = texts.next()
 	}
-	e.Data = append([]byte{}, p.value()...) // a copy: the page may be large
+	e.Data = p.keep(p.value())
 	return e
 }
 
-// texts are what joinTexts made, after time and ID; nil is the end.
-type texts []byte
+// slabBytes is how much of its page an event may keep in memory at most, beyond
+// its own bytes.
+const slabBytes = 16 << 10
 
-func (t *texts) next() []byte {
-	text, rest, found := bytes.Cut(*t, []byte{0})
-	*t = rest
-	if !found {
-		*t = nil
+// keep copies the data out of the reply: into memory that events share, since
+// an allocation for each costs more than the copy.
+func (p *parser) keep(data []byte) []byte {
+	if len(data) > slabBytes/4 {
+		return append([]byte(nil), data...)
 	}
-	return text
+	if len(data) > cap(p.slab)-len(p.slab) {
+		p.slab = make([]byte, 0, min(slabBytes, max(len(p.rest), len(data))))
+	}
+	at := len(p.slab)
+	p.slab = append(p.slab, data...)
+	return p.slab[at:len(p.slab):len(p.slab)]
 }
 
-// reuse returns text as a string, the previous one if it is the same.
-func reuse(text []byte, previous string) string {
-	if string(text) == previous {
-		return previous
-	}
-	return string(text)
+// texts are time, ID and what joinTexts made.
+type texts struct {
+	rest string
+	more bool
+}
+
+func (t *texts) next() (text string) {
+	text, t.rest, t.more = strings.Cut(t.rest, "\x00")
+	return text
 }
 
 // value skips a name.
