@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 
@@ -48,7 +50,13 @@ func neverSent(err error) bool {
 		errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed)
 }
 
-// hints are what to do about errors of the server, by how they begin.
+// cut reports whether the connection was closed under the call.
+func cut(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// errHints are what to do about errors of the server, by how they begin.
 var errHints = []struct{ prefix, hint string }{
 	{"WRONGTYPE", "a key of this log holds something else: choose another name"},
 	{"READONLY", "the server is a read-only replica: give the client the address of the master, or of the sentinels"},

@@ -105,14 +105,19 @@ func (l *Log) current(ctx context.Context) (cdc.Bounds, error) {
 // there is made, one that went back gets a new epoch, one whose stream others
 // have trimmed gets its floor.
 func (l *Log) currentView(ctx context.Context, c redis.Cmdable, page []any) (view, error) {
+	cuts := 0
 	for range maxLooks {
 		k := l.track.ask()
 		suspect := l.suspect.Load()
 		v, mark, err := l.look(ctx, c, page, l.markQuery(suspect, k))
-		if err != nil {
-			if lost(err) {
-				l.suspect.Store(true)
+		if err != nil && lost(err) {
+			l.suspect.Store(true)
+			// The pool may hold several connections that were cut meanwhile.
+			if cuts++; cuts < maxLooks && cut(err) && ctx.Err() == nil {
+				continue
 			}
+		}
+		if err != nil {
 			return view{}, err
 		}
 		done, err := l.putRight(ctx, v, k, mark)
