@@ -1,0 +1,127 @@
+package sqllog_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	_ "github.com/go-sql-driver/mysql"
+	"github.com/jmoiron/sqlx"
+	_ "github.com/lib/pq"
+	_ "modernc.org/sqlite"
+
+	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/internal/testserver"
+	sqllog "github.com/gapless-go/gapless/source/sql"
+)
+
+// variant is a dialect and mode under test.
+type variant struct {
+	name string
+	opts sqllog.Options
+	open func(tb testing.TB) (driver, dsn string) // a fresh database
+}
+
+var variants = []variant{
+	{"postgres/sequencer", sqllog.Options{}, freshPostgres},
+	{"sqlite", sqllog.Options{}, freshSQLite},
+}
+
+// shared servers live as long as the test binary: they are bound to the first
+// test that needs one through TestMain's cleanup.
+var shared struct {
+	mu       sync.Mutex
+	tb       *mainTB
+	postgres *testserver.Postgres
+	mariadb  *testserver.MariaDB
+}
+
+var databases atomic.Int64
+
+func freshPostgres(tb testing.TB) (driver, dsn string) {
+	tb.Helper()
+	shared.mu.Lock()
+	if shared.postgres == nil {
+		shared.postgres = testserver.StartPostgres(shared.tb.on(tb), "max_prepared_transactions=10")
+	}
+	server := shared.postgres
+	shared.mu.Unlock()
+	name := fmt.Sprintf("t%d", databases.Add(1))
+	admin := connect(tb, "postgres", server.DSN("postgres"))
+	mustExec(tb, admin, "CREATE DATABASE "+name)
+	return "postgres", server.DSN(name)
+}
+
+func freshSQLite(tb testing.TB) (driver, dsn string) {
+	tb.Helper()
+	return "sqlite", "file:" + filepath.Join(tb.TempDir(), "log.db") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
+}
+
+// connect opens a pool that ends with the test.
+func connect(tb testing.TB, driver, dsn string) *sqlx.DB {
+	tb.Helper()
+	db, err := sqlx.Open(driver, dsn)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func mustExec(tb testing.TB, db *sqlx.DB, query string, args ...any) {
+	tb.Helper()
+	if _, err := db.ExecContext(context.Background(), db.Rebind(query), args...); err != nil {
+		tb.Fatalf("%s: %v", query, err)
+	}
+}
+
+func openLog(tb testing.TB, db *sqlx.DB, o sqllog.Options) *sqllog.Log {
+	tb.Helper()
+	l, err := sqllog.Open(context.Background(), db, &o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			tb.Errorf("Close: %v", err)
+		}
+	})
+	return l
+}
+
+// fresh is a log in a database of its own.
+func (v variant) fresh(tb testing.TB) (*sqllog.Log, *sqlx.DB) {
+	tb.Helper()
+	driver, dsn := v.open(tb)
+	db := connect(tb, driver, dsn)
+	return openLog(tb, db, v.opts), db
+}
+
+// readAll reads everything above after.
+func readAll(tb testing.TB, l cdc.Log, after cdc.Cursor) []cdc.Event {
+	tb.Helper()
+	var all []cdc.Event
+	for {
+		page, err := l.Read(tb.Context(), after, 100)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		all = append(all, page.Events...)
+		if page.Next == after.Seq {
+			return all
+		}
+		after = cdc.Cursor{Epoch: after.Epoch, Seq: page.Next}
+	}
+}
+
+func epochOf(tb testing.TB, l cdc.Log) string {
+	tb.Helper()
+	b, err := l.Bounds(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b.Epoch
+}

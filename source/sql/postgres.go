@@ -1,0 +1,113 @@
+package sqllog
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/gapless-go/gapless/cdc"
+	"github.com/jmoiron/sqlx"
+)
+
+// postgresServer identifies the server and its history: a restored copy has
+// another system identifier, the survivor of a failover another timeline.
+const postgresServer = `CASE WHEN pg_is_in_recovery() THEN '` + replicaServer + `' ELSE (SELECT system_identifier::text FROM pg_control_system())` +
+	` || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END`
+
+// postgresState is the state's row; head, last and pending are expressions.
+func postgresState(n names, head, last, pending string) string {
+	return fmt.Sprintf(`SELECT 0::bigint AS seq, h.epoch AS id, h.floor::text AS topic, (%s)::text AS type, (%s)::text AS key,`+
+		` NULL::timestamptz AS time, NULL::bytea AS data, (CASE WHEN %s THEN '1 ' ELSE '0 ' END) || h.server || ' ' || (%s) AS meta`+
+		` FROM %s h WHERE h.one = 1`, head, last, pending, postgresServer, n.head)
+}
+
+const postgresEvents = `SELECT seq, id, topic, type, key, time, data, meta::text FROM %s WHERE seq >= $1 ORDER BY seq LIMIT $2`
+
+func newPostgresStore(db *sqlx.DB, s settings, state string) *store {
+	t := &store{
+		db: db, settings: s,
+		stateSQL: state,
+		pageSQL:  state + " UNION ALL (" + fmt.Sprintf(postgresEvents, s.names.log) + ")",
+		now:      "clock_timestamp()",
+		cast:     func(string) string { return "?" },
+	}
+	t.rewound = t.newServer
+	return t
+}
+
+func newSequencer(db *sqlx.DB, s settings) *sequencer {
+	if s.Dialect == MySQL {
+		return newMySQLSequencer(db, s)
+	}
+	n := s.names
+	state := postgresState(n, "h.head", "h.head", "EXISTS (SELECT 1 FROM "+n.inbox+")")
+	q := &sequencer{store: newPostgresStore(db, s, state)}
+	lock := "SELECT epoch, floor, head FROM " + n.head + " WHERE one = 1 FOR UPDATE"
+	q.sql = sequencerSQL{
+		lock: lock, tryLock: lock + " SKIP LOCKED",
+		advance: "UPDATE " + n.head + " SET head = $1 WHERE one = 1 RETURNING pg_notify(" + literal(Postgres, channel(s)) + ", " + literal(Postgres, s.token) + ")",
+		move:    postgresMove(n),
+	}
+	return q
+}
+
+// postgresMove does the whole move in one statement and so in one snapshot.
+// The array keeps the plan to index lookups whatever the statistics of the
+// inbox, which empties all the time, say.
+func postgresMove(n names) func(ctx context.Context, tx *sqlx.Tx, head uint64) (taken, numbered int, err error) {
+	query := strings.NewReplacer("INBOX", n.inbox, "LOG", n.log).Replace(`
+WITH batch AS (
+	DELETE FROM INBOX WHERE pos = ANY (ARRAY(SELECT pos FROM INBOX ORDER BY pos LIMIT $2)) RETURNING *
+), fresh AS (
+	SELECT * FROM batch WHERE id IS NULL
+	UNION ALL
+	SELECT d.* FROM (SELECT DISTINCT ON (id) * FROM batch WHERE id IS NOT NULL ORDER BY id, pos) d
+	WHERE NOT EXISTS (SELECT 1 FROM LOG l WHERE l.id = d.id)
+), added AS (
+	INSERT INTO LOG (seq, id, topic, type, key, time, data, meta)
+	SELECT $1 + row_number() OVER (ORDER BY pos), id, topic, type, key, time, data, meta FROM fresh ORDER BY pos
+	RETURNING 1
+)
+SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM added)`)
+	return func(ctx context.Context, tx *sqlx.Tx, head uint64) (taken, numbered int, err error) {
+		err = tx.QueryRowContext(ctx, query, int64(head), moveBatch).Scan(&taken, &numbered)
+		return taken, numbered, err
+	}
+}
+
+// channel is the name that LISTEN and NOTIFY use, within PostgreSQL's 63 bytes.
+func channel(s settings) string {
+	name := "gapless_" + s.names.schema + "." + s.names.table
+	if len(name) > 63 {
+		name = "gapless_" + cdc.Event{Key: name}.Tag()
+	}
+	return name
+}
+
+// postgresSchema are the statements that make our tables, if they are missing.
+func postgresSchema(s settings) []string {
+	n := s.names
+	events := `topic text NOT NULL DEFAULT '', type text NOT NULL DEFAULT '', key text NOT NULL DEFAULT '', ` +
+		`time timestamptz NOT NULL DEFAULT clock_timestamp(), data bytea, meta jsonb`
+	statements := []string{
+		"CREATE TABLE IF NOT EXISTS " + n.head + " (one smallint PRIMARY KEY CHECK (one = 1), version integer NOT NULL, epoch text NOT NULL, " +
+			"floor bigint NOT NULL, head bigint NOT NULL, server text NOT NULL)",
+	}
+	seq := "bigint PRIMARY KEY"
+	if s.Mode == Fence || s.Mode == AtCommit {
+		seq = "bigserial PRIMARY KEY"
+	}
+	if s.Columns == nil {
+		statements = append(statements,
+			"CREATE TABLE IF NOT EXISTS "+n.log+" (seq "+seq+", id text, "+events+")",
+			"CREATE UNIQUE INDEX IF NOT EXISTS "+n.quote(n.table+"_id")+" ON "+n.log+" (id) WHERE id IS NOT NULL",
+		)
+	}
+	if s.Mode == Sequencer || s.Mode == AtCommit {
+		statements = append(statements,
+			"CREATE TABLE IF NOT EXISTS "+n.inbox+" (pos bigserial PRIMARY KEY, id text, "+events+
+				") WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0)")
+	}
+	return append(statements,
+		"INSERT INTO "+n.head+" (one, version, epoch, floor, head, server) SELECT 1, 1, left(md5(gen_random_uuid()::text), 16), 0, 0, "+postgresServer+" ON CONFLICT DO NOTHING")
+}

@@ -1,0 +1,195 @@
+package sqllog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/gapless-go/gapless/cdc"
+	"github.com/jmoiron/sqlx"
+)
+
+// moveBatch is how many events one pass of the sequencer numbers.
+const moveBatch = 1000
+
+// sequencer is the engine of mode Sequencer. Writers insert into the inbox.
+// A pass, run by whoever reads, locks the head row, moves the inbox rows that
+// are visible by then into the log, numbers them head+1… in inbox order, and
+// commits. "Not yet numbered" is a set and no position, so an inbox row that
+// becomes visible late is moved by a later pass and simply gets a later seq.
+//
+// The head row's lock is released after the commit is visible, and every
+// statement of the pass has a new snapshot (READ COMMITTED), so a pass sees all
+// that the passes before it did.
+type sequencer struct {
+	*store
+	sql sequencerSQL
+}
+
+// sequencerSQL is what differs between PostgreSQL and MySQL.
+type sequencerSQL struct {
+	lock    string // epoch, floor, head of the locked head row; waits for the lock
+	tryLock string // the same, or no row if another pass holds the lock
+	advance string // stores the head ?1 and tells other processes
+
+	// move numbers at most moveBatch inbox rows from head+1 on and returns how
+	// many rows it took out of the inbox, and how many of them it numbered: the
+	// others have an ID that the log holds.
+	move func(ctx context.Context, tx *sqlx.Tx, head uint64) (taken, numbered int, err error)
+}
+
+// errNotLocked: another pass is running.
+var errNotLocked = errors.New("another process is numbering events")
+
+// withHead runs fn in a transaction that has locked the head row, then stores
+// the head if fn has moved it.
+func (q *sequencer) withHead(ctx context.Context, lock string, fn func(tx *sqlx.Tx, b *cdc.Bounds) error) (cdc.Bounds, error) {
+	tx, err := q.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return cdc.Bounds{}, err
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	var b cdc.Bounds
+	var floor, head int64
+	err = tx.QueryRowContext(ctx, lock).Scan(&b.Epoch, &floor, &head)
+	if errors.Is(err, sql.ErrNoRows) {
+		return b, errNotLocked
+	}
+	if err != nil {
+		return b, err
+	}
+	b.Floor, b.Head = uint64(floor), uint64(head)
+	if err := fn(tx, &b); err != nil {
+		return b, err
+	}
+	b.Last = b.Head
+	if b.Head != uint64(head) {
+		if _, err := tx.ExecContext(ctx, q.sql.advance, int64(b.Head)); err != nil {
+			return b, err
+		}
+	}
+	return b, commit(ctx, tx)
+}
+
+// pass numbers one batch; more says that there may be others in the inbox.
+func (q *sequencer) pass(ctx context.Context, lock string) (b cdc.Bounds, more bool, err error) {
+	b, err = q.withHead(ctx, lock, func(tx *sqlx.Tx, b *cdc.Bounds) error {
+		taken, numbered, err := q.sql.move(ctx, tx, b.Head)
+		more = taken == moveBatch
+		b.Head += uint64(numbered)
+		return err
+	})
+	return b, more, err
+}
+
+// settle implements engine: it waits for a pass that is running, because that
+// one may have begun before the latest commit.
+func (q *sequencer) settle(ctx context.Context) (cdc.Bounds, error) {
+	st, err := q.peek(ctx)
+	if err != nil || !st.pending {
+		return st.bounds, err
+	}
+	for {
+		b, more, err := q.pass(ctx, q.sql.lock)
+		if err != nil || !more {
+			return b, err
+		}
+	}
+}
+
+// poll implements engine.
+func (q *sequencer) poll(ctx context.Context) (cdc.Bounds, error) {
+	st, err := q.peek(ctx)
+	if err != nil || !st.pending {
+		return st.bounds, err
+	}
+	b, _, err := q.pass(ctx, q.sql.tryLock)
+	if errors.Is(err, errNotLocked) {
+		return st.bounds, nil
+	}
+	return b, err
+}
+
+func (q *sequencer) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
+	p, err := q.query(ctx, after, limit)
+	if err == nil && !p.full && p.state.pending {
+		if _, err = q.settle(ctx); err == nil {
+			p, err = q.query(ctx, after, limit)
+		}
+	}
+	if err != nil {
+		return cdc.Page{}, err
+	}
+	return p.page(after)
+}
+
+// append numbers what is in the inbox first, because it was committed before.
+func (q *sequencer) append(ctx context.Context, events []cdc.Event) (cdc.Receipt, error) {
+	if len(events) == 0 {
+		st, err := q.peek(ctx)
+		return cdc.Receipt{Epoch: st.bounds.Epoch}, err
+	}
+	var receipt cdc.Receipt
+	for {
+		more := false
+		_, err := q.withHead(ctx, q.sql.lock, func(tx *sqlx.Tx, b *cdc.Bounds) error {
+			taken, numbered, err := q.sql.move(ctx, tx, b.Head)
+			b.Head += uint64(numbered)
+			if more = taken == moveBatch; err != nil || more {
+				return err
+			}
+			receipt, err = q.place(ctx, tx, b, events)
+			return err
+		})
+		if err != nil || !more {
+			return receipt, err
+		}
+	}
+}
+
+// place adds the events above b.Head and raises it.
+func (q *sequencer) place(ctx context.Context, tx *sqlx.Tx, b *cdc.Bounds, events []cdc.Event) (cdc.Receipt, error) {
+	f, err := q.dedupe(ctx, tx, events)
+	if err != nil {
+		return cdc.Receipt{}, err
+	}
+	seqs := make([]uint64, len(f.events))
+	for i := range seqs {
+		b.Head++
+		seqs[i] = b.Head
+	}
+	return f.receipt(b.Epoch, seqs), q.insert(ctx, tx, q.settings.names.log, f.events, seqs)
+}
+
+func (q *sequencer) appendTx(ctx context.Context, tx Tx, events []cdc.Event) error {
+	return q.insert(ctx, tx, q.settings.names.inbox, events, nil)
+}
+
+func (q *sequencer) trim(ctx context.Context, seq uint64) (removed int, more bool, err error) {
+	n := q.settings.names
+	_, err = q.withHead(ctx, q.sql.lock, func(tx *sqlx.Tx, b *cdc.Bounds) error {
+		to := min(seq, b.Head, b.Floor+trimBatch) // seqs are dense
+		if to <= b.Floor {
+			return nil
+		}
+		res, err := tx.ExecContext(ctx, tx.Rebind("DELETE FROM "+n.log+" WHERE seq <= ?"), int64(to))
+		if err != nil {
+			return err
+		}
+		deleted, err := res.RowsAffected()
+		if err != nil {
+			return err
+		}
+		removed, more = int(deleted), to < min(seq, b.Head)
+		_, err = tx.ExecContext(ctx, tx.Rebind("UPDATE "+n.head+" SET floor = ? WHERE one = 1"), int64(to))
+		return err
+	})
+	if err != nil {
+		removed = 0
+	}
+	return removed, more, err
+}
+
+func (q *sequencer) renew(ctx context.Context) (string, error) { return q.setEpoch(ctx) }
+
+func (q *sequencer) close() error { return nil }
