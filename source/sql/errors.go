@@ -47,13 +47,7 @@ func explain(s settings, err error) error {
 	if err == nil {
 		return nil
 	}
-	code, text := "", err.Error()
-	if state, ok := errors.AsType[interface {
-		error
-		SQLState() string
-	}](err); ok {
-		code = state.SQLState()
-	}
+	code, text := sqlState(err), err.Error()
 	for _, h := range hints {
 		for _, mark := range h.marks {
 			if code == mark || (code == "" && strings.Contains(text, mark)) {

@@ -154,9 +154,12 @@ func (f *feed) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		start := time.Now()
-		b, err := f.engine.poll(ctx)
+		b, busy, err := f.engine.poll(ctx)
 		if ctx.Err() != nil {
 			continue
+		}
+		if busy {
+			changed = time.Now()
 		}
 		if f.note(b, err) {
 			changed = time.Now()

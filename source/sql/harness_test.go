@@ -27,6 +27,9 @@ type variant struct {
 
 var variants = []variant{
 	{"postgres/sequencer", sqllog.Options{}, freshPostgres},
+	{"postgres/fence", sqllog.Options{Mode: sqllog.Fence}, freshPostgres},
+	{"postgres/at-commit", sqllog.Options{Mode: sqllog.AtCommit}, freshPostgres},
+	{"mariadb", sqllog.Options{}, freshMariaDB},
 	{"sqlite", sqllog.Options{}, freshSQLite},
 }
 
@@ -53,6 +56,19 @@ func freshPostgres(tb testing.TB) (driver, dsn string) {
 	admin := connect(tb, "postgres", server.DSN("postgres"))
 	mustExec(tb, admin, "CREATE DATABASE "+name)
 	return "postgres", server.DSN(name)
+}
+
+func freshMariaDB(tb testing.TB) (driver, dsn string) {
+	tb.Helper()
+	shared.mu.Lock()
+	if shared.mariadb == nil {
+		shared.mariadb = testserver.StartMariaDB(shared.tb.on(tb))
+	}
+	server := shared.mariadb
+	shared.mu.Unlock()
+	name := fmt.Sprintf("t%d", databases.Add(1))
+	mustExec(tb, connect(tb, "mysql", server.DSN("mysql")), "CREATE DATABASE "+name)
+	return "mysql", server.DSN(name)
 }
 
 func freshSQLite(tb testing.TB) (driver, dsn string) {

@@ -25,8 +25,9 @@ type engine interface {
 	// and returns the bounds then.
 	settle(ctx context.Context) (cdc.Bounds, error)
 	// poll is what the feed calls again and again: settle without waiting for
-	// others who are doing it, in the cheapest form.
-	poll(ctx context.Context) (cdc.Bounds, error)
+	// others who are doing it, in the cheapest form. busy says that more may
+	// come soon without a commit that the feed could see.
+	poll(ctx context.Context) (b cdc.Bounds, busy bool, err error)
 	read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error)
 	append(ctx context.Context, events []cdc.Event) (cdc.Receipt, error)
 	appendTx(ctx context.Context, tx Tx, events []cdc.Event) error
@@ -92,9 +93,9 @@ func newEngine(ctx context.Context, db *sqlx.DB, s settings) (engine, error) {
 	case SingleWriter:
 		return newSQLite(db, s), nil
 	case Fence:
-		return newFence(ctx, db, s)
+		return newFencer(ctx, db, s)
 	case AtCommit:
-		return newAtCommit(db, s), nil
+		return newAtCommit(ctx, db, s)
 	default:
 		return newSequencer(db, s), nil
 	}

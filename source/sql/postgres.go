@@ -108,6 +108,52 @@ func postgresSchema(s settings) []string {
 			"CREATE TABLE IF NOT EXISTS "+n.inbox+" (pos bigserial PRIMARY KEY, id text, "+events+
 				") WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0)")
 	}
-	return append(statements,
+	statements = append(statements,
 		"INSERT INTO "+n.head+" (one, version, epoch, floor, head, server) SELECT 1, 1, left(md5(gen_random_uuid()::text), 16), 0, 0, "+postgresServer+" ON CONFLICT DO NOTHING")
+	if s.Mode == AtCommit {
+		statements = append(statements, atCommitSchema(s)...)
+	}
+	if s.Mode != Sequencer && !s.InvisibleDeletes {
+		statements = append(statements, floorSchema(s)...)
+	}
+	return statements
+}
+
+// postgresFunction makes a trigger's function, which has the rights of the one
+// who made it, so that writers need none on our tables.
+func postgresFunction(name, body string) string {
+	return "CREATE OR REPLACE FUNCTION " + name + "() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $gapless$" + body + "$gapless$"
+}
+
+// postgresTrigger makes a trigger unless there is one of that name: replacing
+// it would wait for all writers each time.
+func postgresTrigger(n names, table, trigger, create string) string {
+	return fmt.Sprintf("DO $do$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = %s::regclass AND tgname = %s) THEN %s; END IF; END $do$",
+		literal(Postgres, n.qualify(table)), literal(Postgres, trigger), create)
+}
+
+// floorSchema are the triggers that raise the floor in the transaction of
+// every delete, whoever deletes.
+func floorSchema(s settings) []string {
+	n := s.names
+	name := n.qualify(n.table + "_floor")
+	body := strings.NewReplacer("HEAD", n.head, "LOG", n.log, "SEQ", n.quote(s.columns.Seq)).Replace(`
+DECLARE
+	highest bigint;
+BEGIN
+	IF TG_OP = 'TRUNCATE' THEN
+		SELECT max(SEQ) INTO highest FROM LOG;
+	ELSE
+		SELECT max(SEQ) INTO highest FROM gapless_gone;
+	END IF;
+	UPDATE HEAD SET floor = highest WHERE one = 1 AND floor < highest;
+	RETURN NULL;
+END`)
+	return []string{
+		postgresFunction(name, body),
+		postgresTrigger(n, n.table, n.table+"_floor", fmt.Sprintf("CREATE TRIGGER %s AFTER DELETE ON %s REFERENCING OLD TABLE AS gapless_gone FOR EACH STATEMENT EXECUTE FUNCTION %s()",
+			n.quote(n.table+"_floor"), n.log, name)),
+		postgresTrigger(n, n.table, n.table+"_floor_truncate", fmt.Sprintf("CREATE TRIGGER %s BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s()",
+			n.quote(n.table+"_floor_truncate"), n.log, name)),
+	}
 }

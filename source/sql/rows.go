@@ -32,11 +32,11 @@ const replicaServer = "replica"
 
 // row is one row of a page; its layout is above.
 type row struct {
-	seq                  int64
-	id, topic, typ, key  sql.NullString
-	time                 any
-	data                 []byte
-	meta                 sql.NullString
+	seq                 int64
+	id, topic, typ, key sql.NullString
+	time                any
+	data                []byte
+	meta                sql.NullString
 }
 
 func (r *row) scan(rows *sql.Rows) error {

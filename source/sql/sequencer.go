@@ -98,16 +98,16 @@ func (q *sequencer) settle(ctx context.Context) (cdc.Bounds, error) {
 }
 
 // poll implements engine.
-func (q *sequencer) poll(ctx context.Context) (cdc.Bounds, error) {
+func (q *sequencer) poll(ctx context.Context) (b cdc.Bounds, busy bool, err error) {
 	st, err := q.peek(ctx)
 	if err != nil || !st.pending {
-		return st.bounds, err
+		return st.bounds, false, err
 	}
-	b, _, err := q.pass(ctx, q.sql.tryLock)
+	b, _, err = q.pass(ctx, q.sql.tryLock)
 	if errors.Is(err, errNotLocked) {
-		return st.bounds, nil
+		return st.bounds, true, nil
 	}
-	return b, err
+	return b, true, err
 }
 
 func (q *sequencer) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
@@ -193,3 +193,5 @@ func (q *sequencer) trim(ctx context.Context, seq uint64) (removed int, more boo
 func (q *sequencer) renew(ctx context.Context) (string, error) { return q.setEpoch(ctx) }
 
 func (q *sequencer) close() error { return nil }
+
+func (q *sequencer) peek(ctx context.Context) (state, error) { return q.store.peek(ctx) }

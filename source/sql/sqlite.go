@@ -40,7 +40,7 @@ func newSQLite(db *sqlx.DB, s settings) *sqlite {
 	state := fmt.Sprintf(`SELECT 0 AS seq, h.epoch AS id, h.floor AS topic, %[1]s AS type, %[1]s AS key, NULL AS time, NULL AS data,`+
 		` '0 - ' || CASE WHEN %[1]s < h.floor THEN 'rewound' ELSE '-' END AS meta FROM %[2]s h WHERE h.one = 1`, sqliteNumber(n), n.head)
 	t := &store{
-		db: db, settings: s, stateSQL: state, now: sqliteNow,
+		db: db, settings: s, stateSQL: state, now: sqliteNow, onKnownID: onKnownID(s),
 		cast: func(string) string { return "?" },
 	}
 	if s.Columns != nil {
@@ -91,21 +91,21 @@ func (e *sqlite) settle(ctx context.Context) (cdc.Bounds, error) {
 // poll implements engine: while nothing is committed it costs one PRAGMA on a
 // connection of its own. A connection does not see its own commits in
 // data_version, so this one never writes.
-func (e *sqlite) poll(ctx context.Context) (cdc.Bounds, error) {
+func (e *sqlite) poll(ctx context.Context) (b cdc.Bounds, busy bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	version, err := e.dataVersion(ctx)
 	if err != nil {
-		return cdc.Bounds{}, err
+		return b, false, err
 	}
 	if version != 0 && version == e.seen {
-		return e.last, nil
+		return e.last, false, nil
 	}
 	st, err := e.peek(ctx) // after the version: a commit in between is seen twice, not missed
 	if err == nil {
 		e.seen, e.last = version, st.bounds
 	}
-	return st.bounds, err
+	return st.bounds, false, err
 }
 
 // dataVersion is 0 if the pool has too few connections to pin one. It must be
@@ -239,18 +239,9 @@ func (e *sqlite) place(ctx context.Context, conn *sqlx.Conn, events []cdc.Event)
 			return cdc.Receipt{}, err
 		}
 	}
-	seqs := make([]uint64, len(f.events))
-	for i, ev := range f.events {
-		query, args := e.insertSQL(e.settings.names.log, []cdc.Event{ev}, nil)
-		res, err := conn.ExecContext(ctx, query, args...)
-		if err != nil {
-			return cdc.Receipt{}, err
-		}
-		seq, err := res.LastInsertId()
-		if err != nil {
-			return cdc.Receipt{}, err
-		}
-		seqs[i] = uint64(seq)
+	seqs, err := e.insertNumbered(ctx, conn, f.events)
+	if err != nil {
+		return cdc.Receipt{}, err
 	}
 	var epoch string
 	if err := conn.QueryRowContext(ctx, "SELECT epoch FROM "+e.settings.names.head+" WHERE one = 1").Scan(&epoch); err != nil {
@@ -259,20 +250,31 @@ func (e *sqlite) place(ctx context.Context, conn *sqlx.Conn, events []cdc.Event)
 	return f.receipt(epoch, seqs), nil
 }
 
-func (e *sqlite) appendTx(ctx context.Context, tx Tx, events []cdc.Event) error {
-	for _, ev := range events {
-		query, args := e.insertSQL(e.settings.names.log, []cdc.Event{ev}, nil)
-		if ev.ID != "" {
-			query += " ON CONFLICT (" + e.settings.names.quote(e.settings.columns.ID) + ") DO NOTHING"
-			if e.settings.Columns == nil {
-				query = strings.Replace(query, "DO NOTHING", "WHERE id IS NOT NULL DO NOTHING", 1)
-			}
+// insertNumbered inserts in statements of many rows. Nobody else writes, so
+// the rows of a statement have consecutive numbers up to the last one.
+func (e *sqlite) insertNumbered(ctx context.Context, conn *sqlx.Conn, events []cdc.Event) ([]uint64, error) {
+	seqs := make([]uint64, 0, len(events))
+	for len(events) > 0 {
+		chunk := events[:chunkLen(events)]
+		query, args := e.insertSQL(e.settings.names.log, chunk, nil)
+		res, err := conn.ExecContext(ctx, query, args...)
+		if err != nil {
+			return nil, err
 		}
-		if _, err := tx.ExecContext(ctx, query, args...); err != nil {
-			return err
+		last, err := res.LastInsertId()
+		if err != nil {
+			return nil, err
 		}
+		for i := range chunk {
+			seqs = append(seqs, uint64(last)-uint64(len(chunk)-1-i))
+		}
+		events = events[len(chunk):]
 	}
-	return nil
+	return seqs, nil
+}
+
+func (e *sqlite) appendTx(ctx context.Context, tx Tx, events []cdc.Event) error {
+	return e.insert(ctx, tx, e.settings.names.log, events, nil)
 }
 
 func (e *sqlite) trim(ctx context.Context, seq uint64) (removed int, more bool, err error) {
@@ -305,3 +307,5 @@ func (e *sqlite) renew(ctx context.Context) (epoch string, err error) {
 	})
 	return epoch, err
 }
+
+func (e *sqlite) peek(ctx context.Context) (state, error) { return e.store.peek(ctx) }

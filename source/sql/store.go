@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -18,20 +19,22 @@ type store struct {
 	settings settings
 	sizer    sizer
 
-	stateSQL string // the state alone, in the layout of row
-	pageSQL  string // the state and the events from ? on, at most ?
-	now      string // expression: the time as the log's column stores it
+	stateSQL string                     // the state alone, in the layout of row
+	pageSQL  string                     // the state and the events from ? on, at most ?
+	now      string                     // expression: the time as the log's column stores it
 	cast     func(column string) string // placeholder for a value of the column
+
+	onKnownID string // ends an INSERT of events with IDs, see onKnownID
 
 	// rewound is called when the store shows that it went back, or is another
 	// one than it was: it begins a new epoch.
 	rewound func(ctx context.Context, s state) error
 }
 
-// peek implements engine.
-func (t *store) peek(ctx context.Context) (state, error) {
+// peek reads the state alone.
+func (t *store) peek(ctx context.Context, args ...any) (state, error) {
 	for {
-		rows, err := t.db.QueryContext(ctx, t.stateSQL)
+		rows, err := t.db.QueryContext(ctx, t.stateSQL, args...)
 		if err != nil {
 			return state{}, err
 		}
@@ -130,11 +133,7 @@ const (
 // the events, or nil if the table draws them itself.
 func (t *store) insert(ctx context.Context, tx Tx, table string, events []cdc.Event, seqs []uint64) error {
 	for len(events) > 0 {
-		n, bytes := 0, 0
-		for n < min(len(events), chunkRows) && (n == 0 || bytes+events[n].Size() <= chunkBytes) {
-			bytes += events[n].Size()
-			n++
-		}
+		n := chunkLen(events)
 		query, args := t.insertSQL(table, events[:n], seqs)
 		if _, err := tx.ExecContext(ctx, query, args...); err != nil {
 			return err
@@ -145,6 +144,28 @@ func (t *store) insert(ctx context.Context, tx Tx, table string, events []cdc.Ev
 		}
 	}
 	return nil
+}
+
+// chunkLen is how many of the events go into one statement.
+func chunkLen(events []cdc.Event) int {
+	n, bytes := 0, 0
+	for n < min(len(events), chunkRows) && (n == 0 || bytes+events[n].Size() <= chunkBytes) {
+		bytes += events[n].Size()
+		n++
+	}
+	return n
+}
+
+// onKnownID is the clause for a table that draws the seq at INSERT: an event
+// whose ID it holds is left out.
+func onKnownID(s settings) string {
+	switch {
+	case s.columns.ID == "":
+		return ""
+	case s.Columns == nil:
+		return " ON CONFLICT (id) WHERE id IS NOT NULL DO NOTHING" // as in our index
+	}
+	return " ON CONFLICT (" + s.names.quote(s.columns.ID) + ") DO NOTHING"
 }
 
 // insertSQL is one statement for all the events.
@@ -162,6 +183,9 @@ func (t *store) insertSQL(table string, events []cdc.Event, seqs []uint64) (stri
 			args = append(args, int64(seqs[i]))
 		}
 		args = t.eventArgs(args, e)
+	}
+	if table == t.settings.names.log && slices.ContainsFunc(events, func(e cdc.Event) bool { return e.ID != "" }) {
+		query.WriteString(t.onKnownID)
 	}
 	return t.db.Rebind(query.String()), args
 }
@@ -301,10 +325,7 @@ func commit(ctx context.Context, tx *sqlx.Tx) error {
 	if err == nil || errors.Is(err, sql.ErrTxDone) {
 		return err
 	}
-	if state, ok := errors.AsType[interface {
-		error
-		SQLState() string
-	}](err); ok && !strings.HasPrefix(state.SQLState(), "08") && !strings.HasPrefix(state.SQLState(), "57") {
+	if code := sqlState(err); code != "" && !strings.HasPrefix(code, "08") && !strings.HasPrefix(code, "57") {
 		return err // the server says that it refused
 	}
 	return fmt.Errorf("%w: %w", cdc.ErrUnknownOutcome, err)

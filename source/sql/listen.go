@@ -1,0 +1,5 @@
+package sqllog
+
+import "context"
+
+func listen(ctx context.Context, s settings, f *feed) {}
