@@ -73,7 +73,7 @@ func freshMariaDB(tb testing.TB) (driver, dsn string) {
 
 func freshSQLite(tb testing.TB) (driver, dsn string) {
 	tb.Helper()
-	return "sqlite", "file:" + filepath.Join(tb.TempDir(), "log.db") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
+	return "sqlite", "file:" + filepath.Join(tb.TempDir(), "log.db") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_txlock=immediate"
 }
 
 // connect opens a pool that ends with the test.

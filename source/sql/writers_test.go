@@ -1,0 +1,372 @@
+package sqllog_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/gapless-go/gapless/cdc"
+	sqllog "github.com/gapless-go/gapless/source/sql"
+)
+
+// The workload: writers that each add 1 to two of a few rows and log both new
+// values, in one transaction of about 4 ms. Some roll back, some pause, one
+// process of them is killed. Every committed transaction also leaves its
+// events' IDs in the table truth. A reader is right if it got each ID of truth
+// once, and each row's values as 1, 2, 3, … up to the one that the row has.
+
+const workloadRows = 60
+
+type workload struct {
+	driver, dsn string
+	opts        sqllog.Options
+	writers     int
+	pausing     int           // per thousand transactions
+	pause       time.Duration // of those
+	naive       bool          // insert into the table plain, which has no log
+}
+
+func (w workload) prepare(tb testing.TB, db *sqlx.DB) {
+	tb.Helper()
+	mustExec(tb, db, "CREATE TABLE counters (id INTEGER PRIMARY KEY, val BIGINT NOT NULL)")
+	mustExec(tb, db, "CREATE TABLE truth (id VARCHAR(100) PRIMARY KEY)")
+	if w.naive {
+		serial := map[string]string{"postgres": "BIGSERIAL PRIMARY KEY", "mysql": "BIGINT PRIMARY KEY AUTO_INCREMENT"}[w.driver]
+		mustExec(tb, db, "CREATE TABLE plain (seq "+serial+", id VARCHAR(100), rowkey VARCHAR(20), val VARCHAR(20))")
+	}
+	for i := range workloadRows {
+		mustExec(tb, db, fmt.Sprintf("INSERT INTO counters VALUES (%d, 0)", i))
+	}
+}
+
+// committed has the time of each transaction's commit, by its events' IDs.
+type committed struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+// run writes until ctx ends. Transactions that fail are rolled back and
+// counted as such.
+func (w workload) run(ctx context.Context, db *sqlx.DB, log *sqllog.Log, name string, done *committed) (commits int64) {
+	var count atomic.Int64
+	var wg sync.WaitGroup
+	for n := range w.writers {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(n), uint64(len(name))))
+			for i := 0; ctx.Err() == nil; i++ {
+				id := fmt.Sprintf("%s-%d-%d", name, n, i)
+				if err := w.transaction(ctx, db, log, id, r); err == nil {
+					count.Add(1)
+					done.mu.Lock()
+					done.at[id+"a"], done.at[id+"b"] = time.Now(), time.Now()
+					done.mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return count.Load()
+}
+
+var errRollback = fmt.Errorf("rolled back on purpose")
+
+func (w workload) transaction(ctx context.Context, db *sqlx.DB, log *sqllog.Log, id string, r *rand.Rand) error {
+	tx, err := db.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	rows := []int{r.IntN(workloadRows), r.IntN(workloadRows)}
+	slices.Sort(rows) // so that writers do not deadlock
+	for i, row := range rows {
+		event := id + string(rune('a'+i))
+		if err := w.change(ctx, tx, log, event, row); err != nil {
+			return err
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	if r.IntN(1000) < w.pausing {
+		time.Sleep(w.pause)
+	}
+	if r.IntN(10) == 0 {
+		return errRollback
+	}
+	return tx.Commit()
+}
+
+func (w workload) change(ctx context.Context, tx *sqlx.Tx, log *sqllog.Log, event string, row int) error {
+	if _, err := tx.ExecContext(ctx, tx.Rebind("UPDATE counters SET val = val + 1 WHERE id = ?"), row); err != nil {
+		return err
+	}
+	var val int64
+	if err := tx.QueryRowContext(ctx, tx.Rebind("SELECT val FROM counters WHERE id = ?"), row).Scan(&val); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, tx.Rebind("INSERT INTO truth VALUES (?)"), event); err != nil {
+		return err
+	}
+	key, text := strconv.Itoa(row), strconv.FormatInt(val, 10)
+	if w.naive {
+		_, err := tx.ExecContext(ctx, tx.Rebind("INSERT INTO plain (id, rowkey, val) VALUES (?, ?, ?)"), event, key, text)
+		return err
+	}
+	return log.AppendTx(ctx, tx, cdc.Event{Topic: "counters", Type: "counter.changed", Key: key, Data: []byte(text), Meta: map[string]string{"event": event}})
+}
+
+// seen is one event as a reader got it.
+type seen struct {
+	seq        uint64
+	event      string
+	key, value string
+	at         time.Time
+}
+
+// verdict of the checker.
+type verdict struct {
+	committed, missed, repeated, phantom, inverted, wrongRows int
+}
+
+func (v verdict) bad() bool {
+	return v.missed+v.repeated+v.phantom+v.inverted+v.wrongRows > 0 || v.committed == 0
+}
+
+// check compares what a reader saw with the database.
+func check(tb testing.TB, db *sqlx.DB, got []seen) verdict {
+	tb.Helper()
+	var v verdict
+	truth := map[string]int{}
+	var ids []string
+	if err := db.Select(&ids, "SELECT id FROM truth"); err != nil {
+		tb.Fatal(err)
+	}
+	for _, id := range ids {
+		truth[id] = 0
+	}
+	v.committed = len(ids)
+	last := map[string]int64{}
+	for _, s := range got {
+		if _, ok := truth[s.event]; !ok {
+			v.phantom++
+			continue
+		}
+		truth[s.event]++
+		value, _ := strconv.ParseInt(s.value, 10, 64)
+		if value < last[s.key] {
+			v.inverted++
+		}
+		last[s.key] = value
+	}
+	for _, n := range truth {
+		v.missed += max(0, 1-n)
+		v.repeated += max(0, n-1)
+	}
+	rows, err := db.Query("SELECT id, val FROM counters")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, val int64
+		if err := rows.Scan(&id, &val); err != nil {
+			tb.Fatal(err)
+		}
+		if last[strconv.FormatInt(id, 10)] != val {
+			v.wrongRows++
+		}
+	}
+	return v
+}
+
+// reader follows a log until it has read the event with the ID "end".
+func follow(ctx context.Context, log *sqllog.Log, start cdc.Start) ([]seen, error) {
+	var got []seen
+	for batch, err := range cdc.Follow(ctx, log, start, nil) {
+		if err != nil {
+			return got, err
+		}
+		now := time.Now()
+		for _, e := range batch.Events {
+			if e.ID == "end" {
+				return got, nil
+			}
+			got = append(got, seen{e.Seq, e.Meta["event"], e.Key, string(e.Data), now})
+		}
+	}
+	return got, fmt.Errorf("the stream ended without an error")
+}
+
+// pollNaively is what this package exists to replace.
+func pollNaively(ctx context.Context, db *sqlx.DB) []seen {
+	var got []seen
+	var after uint64
+	for {
+		rows, err := db.QueryContext(ctx, db.Rebind("SELECT seq, id, rowkey, val FROM plain WHERE seq > ? ORDER BY seq"), after)
+		if err != nil {
+			return got
+		}
+		for rows.Next() {
+			var s seen
+			if rows.Scan(&s.seq, &s.event, &s.key, &s.value) == nil {
+				after = s.seq
+				got = append(got, s)
+			}
+		}
+		_ = rows.Close()
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// soak is how long each campaign runs: GAPLESS_SOAK (such as 60s) or short.
+func soak(short time.Duration) time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("GAPLESS_SOAK")); err == nil {
+		return d
+	}
+	return short
+}
+
+func TestManyWritersLoseNothing(t *testing.T) {
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			driver, dsn := v.open(t)
+			db := connect(t, driver, dsn)
+			db.SetMaxIdleConns(40)
+			log := openLog(t, db, v.opts)
+			w := workload{driver: driver, dsn: dsn, opts: v.opts, writers: 14, pausing: 10, pause: 400 * time.Millisecond}
+			w.prepare(t, db)
+			readerDB := connect(t, driver, dsn)
+			reader := openLog(t, readerDB, v.opts)
+			late := openLog(t, connect(t, driver, dsn), v.opts)
+
+			ctx, cancel := context.WithTimeout(t.Context(), soak(1500*time.Millisecond)+time.Minute)
+			defer cancel()
+			results := make(chan []seen, 2)
+			for i, l := range []*sqllog.Log{reader, late} {
+				go func() {
+					time.Sleep(time.Duration(i) * soak(1500*time.Millisecond) / 3) // the second begins under load
+					got, err := follow(ctx, l, cdc.Beginning)
+					if err != nil {
+						t.Errorf("reader %d: %v", i, err)
+					}
+					results <- got
+				}()
+			}
+			done := &committed{at: map[string]time.Time{}}
+			killed := startKilledWriters(t, w)
+			writing, stop := context.WithTimeout(t.Context(), soak(1500*time.Millisecond))
+			defer stop()
+			w.run(writing, db, log, "here", done)
+			killed()
+			if _, err := log.Append(ctx, cdc.Event{ID: "end"}); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				got := <-results
+				verdict := check(t, db, got)
+				t.Logf("%+v, %s", verdict, latency(got, done))
+				if verdict.bad() {
+					t.Errorf("the reader was not told the truth: %+v", verdict)
+				}
+			}
+		})
+	}
+}
+
+// latency from commit to reader, of the events whose commit time is known.
+func latency(got []seen, done *committed) string {
+	var d []time.Duration
+	for _, s := range got {
+		if at, ok := done.at[s.event]; ok {
+			d = append(d, max(0, s.at.Sub(at)))
+		}
+	}
+	if len(d) == 0 {
+		return "no latencies"
+	}
+	slices.Sort(d)
+	return fmt.Sprintf("latency p50 %v p99 %v of %d", d[len(d)/2].Round(10*time.Microsecond), d[len(d)*99/100].Round(10*time.Microsecond), len(d))
+}
+
+func TestNaivePollingLosesEvents(t *testing.T) {
+	for name, open := range map[string]func(testing.TB) (string, string){"postgres": freshPostgres, "mariadb": freshMariaDB} {
+		t.Run(name, func(t *testing.T) {
+			driver, dsn := open(t)
+			db := connect(t, driver, dsn)
+			db.SetMaxIdleConns(40)
+			w := workload{driver: driver, dsn: dsn, writers: 16, pausing: 10, pause: 400 * time.Millisecond, naive: true}
+			w.prepare(t, db)
+			reading, stopReading := context.WithCancel(t.Context())
+			defer stopReading()
+			result := make(chan []seen, 1)
+			go func() { result <- pollNaively(reading, db) }()
+			writing, stop := context.WithTimeout(t.Context(), soak(time.Second))
+			defer stop()
+			w.run(writing, db, nil, "naive", &committed{at: map[string]time.Time{}})
+			time.Sleep(100 * time.Millisecond) // several polls; whatever it has not read by now was below its position
+			stopReading()
+			verdict := check(t, db, <-result)
+			t.Logf("%+v", verdict)
+			if verdict.missed == 0 {
+				t.Errorf("the checker found nothing wrong with a naive poll: %+v", verdict)
+			}
+		})
+	}
+}
+
+// writerEnv makes the test binary a process of writers; it has driver, DSN and
+// mode, separated by newlines.
+const writerEnv = "GAPLESS_SQL_WRITER"
+
+// startKilledWriters runs two writers in a process and kills it with SIGKILL
+// again and again, until the returned function is called.
+func startKilledWriters(t *testing.T, w workload) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		for i := 0; ctx.Err() == nil; i++ {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), writerEnv+"="+strings.Join([]string{w.driver, w.dsn, string(w.opts.Mode), fmt.Sprint("child", i)}, "\n"))
+			if err := cmd.Start(); err != nil {
+				t.Error(err)
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(500 * time.Millisecond):
+			}
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	}()
+	return func() {
+		cancel()
+		<-finished
+	}
+}
+
+// writeUntilKilled is the process of startKilledWriters.
+func writeUntilKilled(spec string) {
+	words := strings.Split(spec, "\n")
+	db, err := sqlx.Open(words[0], words[1])
+	if err != nil {
+		panic(err)
+	}
+	opts := sqllog.Options{Mode: sqllog.Mode(words[2]), NoSchema: true}
+	log, err := sqllog.Open(context.Background(), db, &opts)
+	if err != nil {
+		panic(err)
+	}
+	w := workload{driver: words[0], dsn: words[1], opts: opts, writers: 2}
+	w.run(context.Background(), db, log, words[3], &committed{at: map[string]time.Time{}})
+}
