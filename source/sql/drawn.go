@@ -44,8 +44,8 @@ func lastOf(sequence string) string {
 	return "(SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM " + sequence + ")"
 }
 
-// newDrawn reads up to upTo, an expression that takes $1 or a condition that
-// is always true.
+// newDrawn reads the rows that fulfil bound, a WHERE clause for the column SEQ
+// with the parameter $1; empty: all rows.
 func newDrawn(ctx context.Context, db *sqlx.DB, s settings, bound string) (*drawn, error) {
 	sequence, err := sequenceOf(ctx, db, s)
 	if err != nil {

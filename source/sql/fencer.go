@@ -32,7 +32,9 @@ type fencer struct {
 }
 
 func newFencer(ctx context.Context, db *sqlx.DB, s settings) (*fencer, error) {
-	d, err := newDrawn(ctx, db, s, " WHERE SEQ <= $1")
+	// What another process has stored as stable may lie above what this one
+	// knows: events and head must end at the same place.
+	d, err := newDrawn(ctx, db, s, " WHERE SEQ <= greatest($1, (SELECT head FROM "+s.names.head+" WHERE one = 1))")
 	if err != nil {
 		return nil, err
 	}

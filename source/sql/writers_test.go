@@ -26,7 +26,7 @@ import (
 // events' IDs in the table truth. A reader is right if it got each ID of truth
 // once, and each row's values as 1, 2, 3, … up to the one that the row has.
 
-const workloadRows = 60
+const workloadRows = 1000
 
 type workload struct {
 	driver, dsn string
@@ -45,9 +45,11 @@ func (w workload) prepare(tb testing.TB, db *sqlx.DB) {
 		serial := map[string]string{"postgres": "BIGSERIAL PRIMARY KEY", "mysql": "BIGINT PRIMARY KEY AUTO_INCREMENT"}[w.driver]
 		mustExec(tb, db, "CREATE TABLE plain (seq "+serial+", id VARCHAR(100), rowkey VARCHAR(20), val VARCHAR(20))")
 	}
-	for i := range workloadRows {
-		mustExec(tb, db, fmt.Sprintf("INSERT INTO counters VALUES (%d, 0)", i))
+	rows := make([]string, workloadRows)
+	for i := range rows {
+		rows[i] = fmt.Sprintf("(%d, 0)", i)
 	}
+	mustExec(tb, db, "INSERT INTO counters VALUES "+strings.Join(rows, ", "))
 }
 
 // committed has the time of each transaction's commit, by its events' IDs.
