@@ -27,6 +27,7 @@ type fencer struct {
 	fence  *fence
 	conn   *sqlx.Conn
 	served uint64 // highest committed seq that was read up to
+	on     string // the epoch and server on which it was
 	saved  uint64 // of it, what the head table has
 	saveAt time.Time
 }
@@ -80,20 +81,31 @@ func (f *fencer) refresh(ctx context.Context) (stable uint64, undecided bool, er
 		f.forget()
 		return 0, false, err
 	}
+	if last < f.fence.before { // the sequence went back, and what was served with it
+		f.served = 0
+		f.forget()
+		return 0, true, nil
+	}
 	stable = f.fence.advance(last, holders)
 	return stable, stable < last, nil
 }
 
-// begin pins a connection and starts the fence from the stored head.
+// begin pins a connection and starts the fence from the stored head, or from
+// what was served if this is still the server on which it was.
 func (f *fencer) begin(ctx context.Context) error {
 	conn, err := f.db.Connx(ctx)
 	if err != nil {
 		return err
 	}
 	var head uint64
-	if err := conn.QueryRowContext(ctx, "SELECT greatest(floor, head) FROM "+f.settings.names.head+" WHERE one = 1").Scan(&head); err != nil {
+	var on string
+	err = conn.QueryRowContext(ctx, "SELECT greatest(floor, head), epoch || ' ' || server FROM "+f.settings.names.head+" WHERE one = 1").Scan(&head, &on)
+	if err != nil {
 		_ = conn.Close() // it only goes back to the pool
 		return err
+	}
+	if on != f.on {
+		f.served = 0
 	}
 	f.conn, f.fence = conn, newFenceAt(max(head, f.served))
 	return nil
@@ -110,12 +122,15 @@ func (f *fencer) forget() {
 }
 
 // note keeps the highest head that was seen, and stores it now and then.
-func (f *fencer) note(ctx context.Context, head uint64) error {
+func (f *fencer) note(ctx context.Context, st state) error {
 	if err := f.acquire(ctx); err != nil {
 		return err
 	}
 	defer f.release()
-	f.served = max(f.served, head)
+	if on := st.bounds.Epoch + " " + st.stored; on != f.on {
+		f.on, f.served, f.saved = on, 0, 0
+	}
+	f.served = max(f.served, st.bounds.Head)
 	if f.served == f.saved || time.Since(f.saveAt) < saveInterval {
 		return nil
 	}
@@ -132,7 +147,7 @@ func (f *fencer) peek(ctx context.Context) (state, error) {
 	if err := f.acquire(ctx); err != nil {
 		return state{}, err
 	}
-	stable := max(f.fence.stable, f.served)
+	stable := f.fence.stable
 	f.release()
 	return f.store.peek(ctx, int64(stable))
 }
@@ -144,7 +159,7 @@ func (f *fencer) poll(ctx context.Context) (b cdc.Bounds, busy bool, err error) 
 	}
 	st, err := f.store.peek(ctx, int64(stable))
 	if err == nil {
-		err = f.note(ctx, st.bounds.Head)
+		err = f.note(ctx, st)
 	}
 	return st.bounds, undecided, err
 }
@@ -169,7 +184,7 @@ func (f *fencer) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Pag
 		}
 	}
 	if err == nil {
-		err = f.note(ctx, p.state.bounds.Head)
+		err = f.note(ctx, p.state)
 	}
 	if err != nil {
 		return cdc.Page{}, err

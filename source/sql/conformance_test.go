@@ -1,0 +1,155 @@
+package sqllog_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/conformance"
+	"github.com/gapless-go/gapless/internal/testserver"
+	sqllog "github.com/gapless-go/gapless/source/sql"
+)
+
+func TestConformance(t *testing.T) {
+	each(t, func(t *testing.T, v variant) { conformance.Run(t, harness(t, v)) })
+}
+
+func TestConformanceOverHub(t *testing.T) {
+	each(t, func(t *testing.T, v variant) { conformance.Run(t, conformance.OverHub(harness(t, v), nil)) })
+}
+
+// stand is the database of a dialect in which each case has a table.
+type stand struct {
+	tb    testing.TB
+	v     variant
+	proxy *testserver.Proxy // nil on SQLite
+	admin *sqlx.DB          // not through the proxy; nil on SQLite
+	dsn   string            // through the proxy; empty on SQLite
+
+}
+
+// handle is an open log with the pool that is its own.
+type handle struct {
+	*sqllog.Log
+	db    *sqlx.DB
+	table string
+}
+
+func (h *handle) Close() error {
+	err := h.Log.Close()
+	if cerr := h.db.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func harness(t *testing.T, v variant) conformance.Harness {
+	s := &stand{tb: t, v: v}
+	h := conformance.Harness{Open: s.open, Second: s.open, Reopen: s.open, Begin: s.begin, Writers: 3, Rewind: s.rewind, Break: s.breakReads}
+	if v.name == "sqlite" {
+		h.Writers = 1
+		return h
+	}
+	driver, dsn := v.open(t)
+	s.admin = connect(t, driver, dsn)
+	if driver == "postgres" {
+		s.proxy = testserver.StartProxy(t, shared.postgres.Port)
+		s.dsn = strings.Replace(dsn, fmt.Sprintf("port=%d", shared.postgres.Port), fmt.Sprintf("port=%d", s.proxy.Port), 1)
+	} else {
+		s.proxy = testserver.StartProxy(t, shared.mariadb.Port)
+		s.dsn = strings.Replace(dsn, fmt.Sprintf(":%d", shared.mariadb.Port), fmt.Sprintf(":%d", s.proxy.Port), 1)
+	}
+	h.Sever = func(context.Context, conformance.Place, cdc.Log) error { s.proxy.Cut(); return nil }
+	return h
+}
+
+func (s *stand) pool(at conformance.Place) (*sqlx.DB, error) {
+	if s.dsn == "" {
+		return sqlx.Open("sqlite", "file:"+at.Dir+"/log.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_txlock=immediate")
+	}
+	return sqlx.Open(s.admin.DriverName(), s.dsn)
+}
+
+func (s *stand) open(ctx context.Context, at conformance.Place) (cdc.Log, error) {
+	db, err := s.pool(at)
+	if err != nil {
+		return nil, err
+	}
+	opts := s.v.opts
+	opts.Table = at.Name
+	log, err := sqllog.Open(ctx, db, &opts)
+	if err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return &handle{Log: log, db: db, table: at.Name}, nil
+}
+
+// transaction is one of the store's.
+type transaction struct {
+	log *sqllog.Log
+	tx  *sqlx.Tx
+}
+
+func (s *stand) begin(_ context.Context, log cdc.Log) (conformance.Tx, error) {
+	h := log.(*handle)
+	tx, err := h.db.Beginx() // not bound to the call's context
+	return &transaction{h.Log, tx}, err
+}
+
+func (t *transaction) Append(ctx context.Context, events ...cdc.Event) error {
+	return t.log.AppendTx(ctx, t.tx, events...)
+}
+func (t *transaction) Commit(context.Context) error   { return t.tx.Commit() }
+func (t *transaction) Rollback(context.Context) error { return t.tx.Rollback() }
+
+// rewind leaves the tables as they were when seq was the head.
+func (s *stand) rewind(ctx context.Context, at conformance.Place, log cdc.Log, seq uint64) error {
+	h := log.(*handle)
+	table := h.table
+	var floor uint64
+	if err := h.db.QueryRowContext(ctx, "SELECT floor FROM "+table+"_head").Scan(&floor); err != nil {
+		return err
+	}
+	statements := []string{
+		fmt.Sprintf("DELETE FROM %s WHERE seq > %d", table, seq),
+		fmt.Sprintf("UPDATE %s_head SET head = CASE WHEN head > %[2]d THEN %[2]d ELSE head END, floor = %[3]d", table, seq, min(floor, seq)),
+	}
+	switch {
+	case s.v.name == "sqlite":
+		statements = append(statements, fmt.Sprintf("UPDATE sqlite_sequence SET seq = %d WHERE name = '%s'", seq, table))
+	case s.v.opts.Mode == sqllog.Fence, s.v.opts.Mode == sqllog.AtCommit:
+		statements = append(statements, fmt.Sprintf("SELECT setval('%s_seq_seq', %d, %t)", table, max(seq, 1), seq > 0))
+	}
+	tx, err := h.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return tx.Commit()
+}
+
+// breakReads takes the head table away.
+func (s *stand) breakReads(ctx context.Context, _ conformance.Place, log cdc.Log) (func(), error) {
+	h := log.(*handle)
+	rename := func(ctx context.Context, from, to string) error {
+		_, err := h.db.ExecContext(ctx, "ALTER TABLE "+h.table+from+" RENAME TO "+h.table+to)
+		return err
+	}
+	err := rename(ctx, "_head", "_gone")
+	return func() {
+		if err := rename(context.Background(), "_gone", "_head"); err != nil {
+			s.tb.Error(err)
+		}
+	}, err
+}
