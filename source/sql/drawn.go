@@ -71,16 +71,25 @@ func newDrawn(ctx context.Context, db *sqlx.DB, s settings, bound string) (*draw
 		params = [2]string{"$2", "$3"}
 	}
 	d.store = &store{
-		db: db, settings: s, stateSQL: state, now: "clock_timestamp()", onKnownID: onKnownID(s),
+		db: db, settings: s, stateSQL: state, onKnownID: onKnownID(s),
 		pageSQL: fmt.Sprintf("%s UNION ALL (SELECT %s FROM %s%s%s >= %s ORDER BY %s LIMIT %s)",
 			state, postgresSelect(s, columns), n.log, and, seq, params[0], seq, params[1]),
 		cast: func(string) string { return "?" },
 	}
-	if kind := columns[s.columns.Time].kind; kind != "" && !strings.HasPrefix(kind, "timestamp") {
-		d.now = map[bool]string{true: "clock_timestamp()::text", false: "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"}[kind == "text" || kind == "character varying"]
-	}
+	d.now = postgresNow(columns[s.columns.Time].kind)
 	d.rewound = d.restart
 	return d, nil
+}
+
+// postgresNow is the time as a column of the type stores it.
+func postgresNow(kind string) string {
+	switch {
+	case kind == "" || strings.HasPrefix(kind, "timestamp"):
+		return "clock_timestamp()"
+	case kind == "text" || kind == "character varying":
+		return `to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+	}
+	return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 }
 
 // postgresSelect reads the mapped columns in the layout of row, whatever their
