@@ -3,6 +3,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
+# A clone that belongs to another user has no history that go may read.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
 GO       ?= go
 ADDR     ?= 127.0.0.1:8080
 DB       ?= gapless.db

@@ -143,7 +143,7 @@ func cutClients(t *testing.T, log cdc.Log, events, clients int) {
 			r := rand.New(rand.NewPCG(1, uint64(c)))
 			time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
 			query := []string{"/", "/?after=beginning", "/?after=0"}[c%3]
-			if err := cutClient(ctx, t, s.Listener.Addr().String(), query, r, last); err != nil {
+			if err := cutClient(ctx, s.Listener.Addr().String(), query, r, last); err != nil {
 				t.Errorf("client %d: %v", c, err)
 			}
 		})
@@ -153,7 +153,7 @@ func cutClients(t *testing.T, log cdc.Log, events, clients int) {
 
 // cutClient follows until the last seq. The log is dense, so each event must
 // have the seq after the one before.
-func cutClient(ctx context.Context, t *testing.T, addr, target string, r *rand.Rand, last uint64) error {
+func cutClient(ctx context.Context, addr, target string, r *rand.Rand, last uint64) error {
 	var id string
 	var at uint64
 	known := false // the position, from the hello
