@@ -50,7 +50,9 @@ func (a *app) append(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		media = ""
 	}
-	r.Body = &patientBody{ReadCloser: r.Body, rc: http.NewResponseController(w)}
+	body := &patientBody{ReadCloser: r.Body, ctx: r.Context(), rc: http.NewResponseController(w)}
+	defer context.AfterFunc(r.Context(), body.hurry)()
+	r.Body = body
 	switch media {
 	case "application/json":
 		a.appendOne(w, r)
@@ -136,10 +138,11 @@ func bodyProblem(ctx context.Context, err error) problem {
 }
 
 // patientBody gives the client bodyTimeout for each part of the body instead
-// of a deadline for the whole of it.
+// of a deadline for the whole of it, and none when ctx has ended.
 type patientBody struct {
 	io.ReadCloser
-	rc *http.ResponseController
+	ctx context.Context
+	rc  *http.ResponseController
 }
 
 // Read moves the deadline. None is left behind at the end, because the server
@@ -148,9 +151,15 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	if err := b.rc.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
 		return 0, err
 	}
+	if b.ctx.Err() != nil { // looked at after the deadline, so that hurry comes later if not now
+		return 0, context.Cause(b.ctx)
+	}
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if err != nil && b.ctx.Err() == nil {
 		_ = b.rc.SetReadDeadline(time.Time{}) // the read's own error counts
 	}
 	return n, err
 }
+
+// hurry ends a Read that is waiting.
+func (b *patientBody) hurry() { _ = b.rc.SetReadDeadline(time.Unix(1, 0)) }
