@@ -55,6 +55,7 @@ func oneView(t *trial) {
 			ended = true
 		default:
 		}
+		breathe()
 		if n := len(t.all(log, cdc.Cursor{Epoch: epoch}, 1000)); n%group != 0 {
 			t.fail(verify.Atomic, "a reader that had caught up saw %d events, but all were appended %d at a time: %d of an append are missing", n, group, group-n%group)
 		}

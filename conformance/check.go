@@ -118,6 +118,12 @@ func (r Report) Err() error {
 // programs that want to look at a store where it stands. What a case that was
 // given up had started goes on.
 func Check(ctx context.Context, h Harness, opts *Options) Report {
+	return check(ctx, opts, Cases(), func(ctx context.Context, c Case, o Options) Result {
+		return newTrial(ctx, c, h, o).watch()
+	})
+}
+
+func check(ctx context.Context, opts *Options, cases []Case, run func(context.Context, Case, Options) Result) Report {
 	o := opts.filled()
 	if o.Dir == "" {
 		dir, err := os.MkdirTemp("", "conformance-")
@@ -128,30 +134,29 @@ func Check(ctx context.Context, h Harness, opts *Options) Report {
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
 	var report Report
-	for _, c := range Cases() {
+	for _, c := range cases {
 		if ctx.Err() != nil {
 			break
 		}
 		if o.selects(c) {
-			report.Results = append(report.Results, watched(ctx, c, h, o))
+			report.Results = append(report.Results, run(ctx, c, o))
 		}
 	}
 	return report
 }
 
-// watched runs the case on a goroutine of its own and gives it up after
+// watch runs the case on a goroutine of its own and gives it up after
 // Options.Limit.
-func watched(ctx context.Context, c Case, h Harness, o Options) Result {
-	t := newTrial(ctx, c, h, o)
+func (t *trial) watch() Result {
 	done := make(chan Result, 1)
 	go func() { done <- t.execute() }()
-	timer := time.NewTimer(o.Limit)
+	timer := time.NewTimer(t.opts.Limit)
 	defer timer.Stop()
 	select {
 	case r := <-done:
 		return r
 	case <-timer.C:
-		t.add(fmt.Errorf("%w within %v", errStuck, o.Limit))
+		t.add(fmt.Errorf("%w within %v", errStuck, t.opts.Limit))
 		return t.result()
 	}
 }

@@ -57,11 +57,16 @@ func loneTransaction(t *trial) {
 	t.fill(log, 1)
 	s := t.follow("live", log, cdc.Latest, quiet())
 	s.live()
+	sub := t.subscribe(log)
 	for range 10 {
 		tx := t.begin(log)
 		tx.append(1)
 		t.invisible(log, []*transaction{tx})
+		early, cancel := context.WithTimeout(t.ctx, 5*time.Millisecond)
+		_, _ = sub.Next(early) // a needless wake-up is legal, but it is no substitute
+		cancel()
 		tx.commit()
+		_, _ = t.returns(sub, verify.Live, "something for a transaction that has committed")
 		s.await(verify.Live, func() bool { return hasAny(s.events, tx.ids()) }, "the event of a committed transaction arrives, with no other commit after it")
 	}
 	t.record(log)

@@ -85,6 +85,9 @@ func TestMutantsAreKilled(t *testing.T) {
 	}
 }
 
+// patience of mutants that need real time.
+const patience = 300 * time.Millisecond
+
 // check runs one case over the mutant, in virtual time where that can be.
 func check(t *testing.T, m broken.Mutant, name string) (r conformance.Result) {
 	t.Helper()
@@ -98,7 +101,7 @@ func check(t *testing.T, m broken.Mutant, name string) (r conformance.Result) {
 		r = report.Results[0]
 	}
 	if m.Real {
-		o.Patience, o.Limit = 300*time.Millisecond, 5*time.Second
+		o.Patience, o.Limit = patience, 5*time.Second
 		run(t.Context())
 		return r
 	}

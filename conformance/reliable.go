@@ -91,6 +91,7 @@ func readAgain(t *trial) {
 			ended = true
 		default:
 		}
+		breathe()
 		page := t.read(log, pos, 3)
 		for _, e := range page.Events {
 			s.Add(e.Seq, verify.RecordOf(e))

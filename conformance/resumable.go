@@ -324,6 +324,7 @@ func trimWhileReading(t *trial) {
 			}
 		}()
 		for pos := (cdc.Cursor{Epoch: epoch}); pos.Seq < lastOf(seqs); {
+			breathe()
 			page, err := t.tryRead(log, pos, 1)
 			if _, reset := errors.AsType[*cdc.ResetError](err); reset {
 				break

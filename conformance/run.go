@@ -63,8 +63,14 @@ func runCase(t *testing.T, c Case, h Harness, o Options) {
 	if h.Bubble && !c.real {
 		r = inBubble(t, c, h, o)
 	} else {
-		r = watched(t.Context(), c, h, o)
+		r = newTrial(t.Context(), c, h, o).watch()
 	}
+	verdict(t, r)
+}
+
+// verdict tells the test what became of the case.
+func verdict(t *testing.T, r Result) {
+	t.Helper()
 	switch {
 	case len(r.Faults) > 0:
 		t.Errorf("%s\n%s\n  reproduce: GAPLESS_SEED=%d go test -count=1 -run '%s' .\n", r, saveHistory(t, r), r.Seed, anchored(t.Name()))

@@ -32,6 +32,9 @@ type stream struct {
 	pause   chan struct{} // not nil: the reader waits here after each batch
 }
 
+// maxBatches is more than any case can need.
+const maxBatches = 50_000
+
 // follow starts a reader.
 func (t *trial) follow(name string, log cdc.Log, start cdc.Start, opts *cdc.FollowOptions) *stream {
 	return t.followContext(t.ctx, name, log, start, opts)
@@ -92,7 +95,10 @@ func (s *stream) took(b cdc.Batch, err error) <-chan struct{} {
 	if s.batches == 0 {
 		s.first = b.Cursor
 	}
-	s.batches++
+	if s.batches++; s.batches == maxBatches {
+		s.t.note(verify.Contained, "stream %s yielded %d batches: it does not come to rest", s.name, maxBatches)
+		s.cancel()
+	}
 	if b.State == cdc.Live && s.state != cdc.Live {
 		s.lives++
 	}

@@ -35,6 +35,7 @@ type trial struct {
 	exercise atomic.Int64 // how much was looked at
 	judged   bool
 	label    string // of the goroutines of the case
+	sse      SSEHarness
 
 	mu     sync.Mutex
 	faults []error
@@ -276,10 +277,13 @@ func (t *trial) tryRead(src cdc.Source, after cdc.Cursor, limit int) (cdc.Page, 
 // all reads the log from the cursor to the end, page by page.
 func (t *trial) all(src cdc.Source, after cdc.Cursor, limit int) []cdc.Event {
 	var events []cdc.Event
-	for {
+	for pages := 0; ; pages++ {
 		page := t.read(src, after, limit)
 		if page.Next == after.Seq {
 			return events
+		}
+		if pages == maxBatches {
+			t.fail(verify.Contained, "reading does not come to an end after %d pages", pages)
 		}
 		events = append(events, page.Events...)
 		after = cdc.Cursor{Epoch: after.Epoch, Seq: page.Next}
@@ -313,6 +317,10 @@ func (t *trial) soon(g Guarantee, ok func() bool, format string, args ...any) {
 		}
 	}
 }
+
+// breathe lets time pass in a loop that polls: virtual time stands still as
+// long as anybody runs, and others may wait for it.
+func breathe() { time.Sleep(time.Microsecond) }
 
 // finite runs f and fails if it does not return in time.
 func (t *trial) finite(g Guarantee, what string, f func()) {

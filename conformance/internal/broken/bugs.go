@@ -137,4 +137,22 @@ const (
 	HubBreakNotReread   Bug = "hub's break not re-read"          // subscribe again and go on, for everyone
 	HubBreakIsEnd       Bug = "hub never subscribes again"       // a reader that ends with its connection
 	HubBoundsCached     Bug = "hub's bounds cached"              // a cursor of another process refused as future
+
+	// Bugs of an SSE handler.
+
+	NoID               Bug = "no id"                                     // frames without an id: the last event id is empty in some clients
+	MultilineLosesID   Bug = "id before data of a multi-line event lost" // a writer that puts the id on the first of several data lines only
+	HeaderInclusive    Bug = "Last-Event-ID inclusive"                   // a resume that begins with the event that the client has
+	HeaderIgnored      Bug = "Last-Event-ID ignored"                     // ?after=N beat the header: each reconnect replayed from N
+	CRNotSplit         Bug = "CR not split"                              // data split on LF alone
+	NoFlush            Bug = "no flush"                                  // a lone event sat for over a minute behind a buffer
+	HeartbeatWithID    Bug = "heartbeat with id"                         // an id: block without data moves the cursor in two of four clients only
+	SilentReset        Bug = "200 then silence on truncation"            // the reset told in a response header, which EventSource cannot read
+	SurvivesDisconnect Bug = "handler survives disconnect"               // a handler that does not look at the request's context
+	NoWriteDeadline    Bug = "write without deadline"                    // a stuck client held handler and subscription for ever
+	SplitAtBuffer      Bug = "event split at the buffer size"            // a frame for each piece of a payload
+	RetryAlone         Bug = "retry alone in a block"                    // one client fires an empty message
+	HelloWithoutID     Bug = "hello without id"                          // a latest start that is cut before its first event
+	ResetIDResets      Bug = "reset id that resets again"                // the cursor that was asked for as the id of its reset
+	TypeForges         Bug = "type that forges a control frame"          // event: with the type as it is
 )

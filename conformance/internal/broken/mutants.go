@@ -96,7 +96,7 @@ func Mutants() []Mutant {
 		{Bug: SharedBytes, Layer: Subscriber, Kills: "Contained/ImmutableLive"},
 		{Bug: EdgeTriggered, Layer: Subscriber, Kills: "Live/BetweenNexts"},
 		{Bug: CheckThenArm, Layer: Subscriber, Kills: "Live/BetweenNexts"},
-		{Bug: HotLoop, Layer: Subscriber, Kills: "Live/Rest"},
+		{Bug: HotLoop, Layer: Subscriber, Kills: "Live/Rest", Real: true},
 		{Bug: OwnHandleOnly, Layer: Subscriber, Kills: "Live/SecondHandle"},
 		{Bug: OnlyFirstWoken, Layer: Subscriber, Kills: "Live/EverySubscription"},
 		{Bug: SeverNotReread, Layer: Subscriber, Kills: "Live/Severed"},
@@ -141,5 +141,26 @@ func Mutants() []Mutant {
 		{Bug: HubBreakNotReread, Layer: Hubs, Kills: "Handoff/UnderHub/break"},
 		{Bug: HubBreakIsEnd, Layer: Hubs, Kills: "Handoff/UnderHub/break"},
 		{Bug: HubBoundsCached, Layer: Hubs, Kills: "Resumable/SecondHandle"},
+	}
+}
+
+// HandlerMutants returns all that an SSE handler can have.
+func HandlerMutants() []Mutant {
+	return []Mutant{
+		{Bug: NoID, Layer: Transport, Kills: "Bookmark/SSE/EveryFrameHasID", Real: true},
+		{Bug: MultilineLosesID, Layer: Transport, Kills: "Resumable/SSE/EveryByte", Real: true},
+		{Bug: HeaderInclusive, Layer: Transport, Kills: "Resumable/SSE/HeaderWins", Real: true},
+		{Bug: HeaderIgnored, Layer: Transport, Kills: "Resumable/SSE/HeaderWins", Real: true},
+		{Bug: CRNotSplit, Layer: Transport, Kills: "Reliable/SSE/Payloads", Real: true},
+		{Bug: NoFlush, Layer: Transport, Kills: "Live/SSE/LoneCommit", Real: true},
+		{Bug: HeartbeatWithID, Layer: Transport, Kills: "Bookmark/SSE/Heartbeat", Real: true},
+		{Bug: SilentReset, Layer: Transport, Kills: "Resumable/SSE/Truncated", Real: true},
+		{Bug: SurvivesDisconnect, Layer: Transport, Kills: "Contained/SSE/Disconnect", Real: true},
+		{Bug: NoWriteDeadline, Layer: Transport, Kills: "Bounded/SSE/NeverReads", Real: true},
+		{Bug: SplitAtBuffer, Layer: Transport, Kills: "Reliable/SSE/Large", Real: true},
+		{Bug: RetryAlone, Layer: Transport, Kills: "Bookmark/SSE/EveryFrameHasID", Real: true},
+		{Bug: HelloWithoutID, Layer: Transport, Kills: "Resumable/SSE/LatestEveryByte", Real: true},
+		{Bug: ResetIDResets, Layer: Transport, Kills: "Resumable/SSE/Resets", Real: true},
+		{Bug: TypeForges, Layer: Transport, Kills: "Reliable/SSE/Payloads", Real: true},
 	}
 }
