@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
@@ -317,6 +318,7 @@ func trimWhileReading(t *trial) {
 		go func() {
 			defer close(trimmed)
 			for _, seq := range seqs[:50] {
+				time.Sleep(2 * time.Microsecond)
 				if _, err := t.h.trim(t.ctx, log.Log, seq); err != nil {
 					t.trimFailed(err)
 					return

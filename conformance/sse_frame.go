@@ -28,12 +28,10 @@ func (f frame) isEvent() bool {
 	return !f.comment && f.hasData && !strings.HasPrefix(f.name, cdc.ReservedTypePrefix)
 }
 
-func (f frame) is(name string) func(frame) bool {
+// named selects control frames.
+func named(name string) func(frame) bool {
 	return func(f frame) bool { return f.name == cdc.ReservedTypePrefix+name }
 }
-
-// named selects control frames.
-func named(name string) func(frame) bool { return frame{}.is(name) }
 
 func (f frame) String() string {
 	if f.comment {
