@@ -33,7 +33,7 @@ type stream struct {
 }
 
 // maxBatches is more than any case can need.
-const maxBatches = 50_000
+const maxBatches = 5_000
 
 // follow starts a reader.
 func (t *trial) follow(name string, log cdc.Log, start cdc.Start, opts *cdc.FollowOptions) *stream {

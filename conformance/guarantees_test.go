@@ -1,0 +1,86 @@
+package conformance_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gapless-go/gapless/cdc/verify"
+	"github.com/gapless-go/gapless/conformance"
+)
+
+const guaranteesFile = "../docs/guarantees.md"
+
+// TestGuaranteesAreInStep compares the document with the code: it names every
+// guarantee with its sentence and every case with its own, and nothing else.
+// GAPLESS_GUARANTEES=write writes it.
+func TestGuaranteesAreInStep(t *testing.T) {
+	want := guaranteesText()
+	if os.Getenv("GAPLESS_GUARANTEES") == "write" {
+		if err := os.WriteFile(guaranteesFile, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(guaranteesFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) == want {
+		return
+	}
+	gotLines, wantLines := strings.Split(string(got), "\n"), strings.Split(want, "\n")
+	for _, line := range wantLines {
+		if !slices.Contains(gotLines, line) {
+			t.Errorf("%s lacks the line\n%s", guaranteesFile, line)
+		}
+	}
+	for _, line := range gotLines {
+		if !slices.Contains(wantLines, line) {
+			t.Errorf("%s has a line that the code does not bear out:\n%s", guaranteesFile, line)
+		}
+	}
+	t.Error("GAPLESS_GUARANTEES=write go test ./conformance -run InStep writes it")
+}
+
+func guaranteesText() string {
+	var b strings.Builder
+	b.WriteString(`# Guarantees
+
+What Gapless promises, and the cases of the conformance suite that check each promise. The names are those of the subtests
+of ` + "`conformance.Run`" + ` and, with ` + "`SSE/`" + ` in them, of ` + "`conformance.RunSSE`" + `; they are stable. A case that a log cannot run, because
+its harness lacks the ability, is a visible skip.
+`)
+	cases := slices.Concat(conformance.Cases(), conformance.SSECases())
+	for _, g := range verify.Guarantees() {
+		fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n| Case | What is done and what must come of it |\n|---|---|\n", g, upper(g.Sentence()))
+		for _, c := range cases {
+			if c.Guarantee == g {
+				fmt.Fprintf(&b, "| %s | %s |\n", c.Name(), upper(c.Sentence))
+			}
+		}
+	}
+	return b.String()
+}
+
+func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+func TestCasesHaveStableDistinctNames(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range slices.Concat(conformance.Cases(), conformance.SSECases()) {
+		name := c.Name()
+		if seen[name] || c.Sentence == "" || strings.ContainsAny(name, " #") {
+			t.Errorf("case %q: twice, without a sentence, or with a name that go test -run changes", name)
+		}
+		seen[name] = true
+		if strings.HasPrefix(c.Guarantee.Sentence(), "is no guarantee") {
+			t.Errorf("case %q checks %q, which is no guarantee", name, c.Guarantee)
+		}
+	}
+	for _, g := range verify.Guarantees() {
+		if !slices.ContainsFunc(conformance.Cases(), func(c conformance.Case) bool { return c.Guarantee == g }) {
+			t.Errorf("no case checks %s", g)
+		}
+	}
+}
