@@ -183,7 +183,7 @@ func serveLog(t testing.TB, log cdc.Log, opts *sse.Options) *server {
 // get makes a request with header pairs.
 func (s *server) get(t testing.TB, query string, headers ...string) (*http.Response, context.CancelFunc) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+query, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package sse
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -47,9 +48,25 @@ func NewHandler(log cdc.Log, opts *Options) (*Handler, error) {
 	if hub, ok := log.(*cdc.Hub); ok {
 		h.hub = hub
 	} else {
-		h.hub, h.own = cdc.NewHub(log, o.Hub), true
+		h.hub, h.own = cdc.NewHub(log, h.hubOptions()), true
 	}
 	return h, nil
+}
+
+// hubOptions lets the Hub tell what the Handler tells, unless it has been told
+// otherwise.
+func (h *Handler) hubOptions() *cdc.HubOptions {
+	var o cdc.HubOptions
+	if h.opts.Hub != nil {
+		o = *h.opts.Hub
+	}
+	if o.OnError == nil {
+		o.OnError = h.failed
+	}
+	if o.Observer == nil {
+		o.Observer = h.opts.Observer
+	}
+	return &o
 }
 
 // Hub returns the Hub that the streams follow, to be used by others of the
@@ -98,7 +115,12 @@ func (h *Handler) admit(s *stream, r *http.Request) (err error) {
 			return refusal(err)
 		}
 	}
-	s.expires = grant.Expires
+	s.expires, s.expiry = grant.Expires, EndExpired
+	if age := h.opts.MaxAge; age > 0 {
+		if end := time.Now().Add(age - rand.N(age/5+1)); s.expires.IsZero() || end.Before(s.expires) {
+			s.expires, s.expiry = end, EndMaxAge
+		}
+	}
 	var some bool
 	if s.filter, some = grant.Filter.Intersect(s.request.filter); !some {
 		return &problem{Status: http.StatusForbidden, Title: http.StatusText(http.StatusForbidden), Detail: "nothing that the filter selects is allowed"}
@@ -125,28 +147,36 @@ func (s *stream) open(r *http.Request) error {
 	}
 	s.ctx, s.cancel = context.WithCancelCause(r.Context())
 	defer s.cancel(nil)
-	if !s.h.enter(s) {
+	s.remote, s.opened = r.RemoteAddr, time.Now()
+	if reason := s.h.enter(s); reason != "" {
+		s.h.ended(s, reason, false)
 		s.pos, _ = s.request.start.Cursor()
 		s.reconnect(2 * s.h.opts.Retry)
 		return nil
 	}
-	defer s.h.leave(s)
-	s.run()
+	s.h.opened(s)
+	reason := EndLog // if it panics
+	defer func() { s.h.leave(s, reason) }()
+	reason = s.run()
 	return nil
 }
 
-// enter registers the stream, unless the handler was drained.
-func (h *Handler) enter(s *stream) bool {
+// enter registers the stream, or says why it cannot be served.
+func (h *Handler) enter(s *stream) EndReason {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
-		return false
+	switch {
+	case h.closed:
+		return EndDrain
+	case h.opts.MaxStreams > 0 && len(h.streams) >= h.opts.MaxStreams:
+		return EndOverload
 	}
 	h.streams[s] = struct{}{}
-	return true
+	return ""
 }
 
-func (h *Handler) leave(s *stream) {
+func (h *Handler) leave(s *stream, reason EndReason) {
+	h.ended(s, reason, true)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.streams, s)
@@ -155,20 +185,60 @@ func (h *Handler) leave(s *stream) {
 	}
 }
 
+// opened tells that a stream was admitted.
+func (h *Handler) opened(s *stream) {
+	if h.opts.Observer != nil {
+		h.opts.Observer.StreamOpened()
+	}
+	if l := h.opts.Logger; l != nil {
+		l.LogAttrs(s.ctx, slog.LevelDebug, "event stream opened",
+			slog.String("remote", s.remote), slog.String("start", printable(s.request.start.String())), slog.Any("filter", s.filter))
+	}
+}
+
+// ended tells that a stream has ended, or was not admitted.
+func (h *Handler) ended(s *stream, reason EndReason, admitted bool) {
+	if h.opts.Observer != nil {
+		h.opts.Observer.StreamEnded(string(reason), admitted)
+	}
+	if l := h.opts.Logger; l != nil {
+		l.LogAttrs(s.ctx, slog.LevelDebug, "event stream ended",
+			slog.String("reason", string(reason)), slog.String("remote", s.remote), slog.Bool("admitted", admitted),
+			slog.String("cursor", s.pos.String()), slog.Uint64("events", s.status.events.Load()),
+			slog.Uint64("bytes", s.out.bytes), slog.Duration("age", time.Since(s.opened)))
+	}
+}
+
 // failed reports an error that the application should know of.
 func (h *Handler) failed(err error) {
 	if h.opts.OnError != nil {
 		h.opts.OnError(err)
 	}
+	if h.opts.Logger != nil {
+		h.opts.Logger.Warn("event stream failed", slog.Any("error", err))
+	}
 }
 
-// Drain tells every client to reconnect and ends its stream; whoever comes
+// Drain tells every client to reconnect and ends its stream, spread over
+// Options.DrainWindow but at most half of the time that ctx has; whoever comes
 // from now on is told the same. It returns when all streams have ended. When
 // ctx ends before, it cuts the clients that do not take what was sent to them,
 // and returns the cause.
 func (h *Handler) Drain(ctx context.Context) error {
+	window := h.opts.DrainWindow
+	if deadline, ok := ctx.Deadline(); ok {
+		window = min(window, time.Until(deadline)/2)
+	}
+	return h.drain(ctx, window)
+}
+
+func (h *Handler) drain(ctx context.Context, window time.Duration) error {
 	for _, s := range h.drained() {
-		s.cancel(errDrain)
+		if window > 0 {
+			s.endAfter(rand.N(window), EndDrain)
+		} else {
+			s.cancel(&ended{EndDrain})
+		}
 	}
 	select {
 	case <-h.empty:
@@ -176,6 +246,7 @@ func (h *Handler) Drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	for _, s := range h.drained() {
+		s.cancel(&ended{EndDrain})
 		s.out.hurry()
 	}
 	return context.Cause(ctx)
@@ -212,7 +283,7 @@ const closeGrace = 300 * time.Millisecond
 func (h *Handler) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
-	err := h.Drain(ctx)
+	err := h.drain(ctx, 0)
 	if h.own {
 		_ = h.hub.Close() // returns nil
 	}

@@ -357,7 +357,7 @@ func TestOptions(t *testing.T) {
 		{"no log", nil, sse.Options{}, "the log is nil"},
 		{"hub and hub options", hub, sse.Options{Hub: &cdc.HubOptions{}}, "is a Hub already"},
 		{"floor with a cap", log, sse.Options{Resume: cdc.ResumeFloor, MaxReplay: 1}, "too far again"},
-		{"negative heartbeat", log, sse.Options{Heartbeat: -1}, "must not be negative"},
+		{"negative heartbeat", log, sse.Options{Heartbeat: -1}, "only WriteTimeout may be negative"},
 		{"start", log, sse.Options{Start: "no start"}, "Options.Start"},
 		{"compat and encoder", log, sse.Options{Compat: true, Encoder: sse.Envelope}, "its own envelope"},
 	}

@@ -3,6 +3,7 @@ package sse
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -59,6 +60,20 @@ type Options struct {
 	// cannot serve (overload, the log is down) it is doubled.
 	Retry time.Duration
 
+	// MaxStreams is how many streams are served at once; further clients are
+	// told to reconnect later. 0 means no limit.
+	MaxStreams int
+
+	// MaxAge ends a stream after between 80 % and all of it, so that clients
+	// spread over the servers again. The client is told to reconnect and loses
+	// nothing. 0 means never.
+	MaxAge time.Duration
+
+	// DrainWindow is the time over which Drain spreads the ends of the streams,
+	// so that the other servers do not get all clients at once. 0 means that
+	// all end at once, and only the jitter of Retry spreads them.
+	DrainWindow time.Duration
+
 	// MaxReplay is how far below the head, in seqs, a stream may start; one
 	// that starts further down is reset with [cdc.ReasonTooFar]. 0 means any.
 	MaxReplay uint64
@@ -83,6 +98,15 @@ type Options struct {
 	// Authorize. It is called by the streams, concurrently, and must not
 	// block. nil means nobody is told.
 	OnError func(error)
+
+	// Logger gets the same at level Warn, and the beginning and end of each
+	// stream at level Debug. nil means nothing is logged.
+	Logger *slog.Logger
+
+	// Observer is told what the streams do, and the Handler's own Hub. The
+	// reasons of StreamEnded are the texts of [EndReason]. nil means nobody is
+	// told.
+	Observer cdc.Observer
 }
 
 // Grant is what a client is allowed.
@@ -135,8 +159,8 @@ func (o Options) check(log cdc.Log) error {
 		return errors.New("sse: Options.Hub is set but the log is a Hub already: give its options to cdc.NewHub")
 	case o.Compat && (o.Encoder != nil || o.EventName != nil):
 		return errors.New("sse: Options.Compat has its own envelope and event names: leave Encoder and EventName nil")
-	case o.Heartbeat < 0, o.StartTimeout < 0, o.Retry < 0, o.FrameBytes < 0:
-		return errors.New("sse: Options.Heartbeat, StartTimeout, Retry and FrameBytes must not be negative")
+	case min(o.Heartbeat, o.StartTimeout, o.Retry, o.MaxAge, o.DrainWindow) < 0, min(o.FrameBytes, o.MaxStreams) < 0:
+		return errors.New("sse: of the durations and numbers in Options only WriteTimeout may be negative")
 	}
 	if _, err := cdc.ParseStart(string(o.Start)); err != nil {
 		return fmt.Errorf("sse: Options.Start: %w", err)

@@ -5,16 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
-)
-
-// What a stream is ended for, other than errors of the log and the client.
-var (
-	errDrain   = errors.New("sse: the server is shutting down")
-	errExpired = errors.New("sse: the time of the stream is over")
-	errStart   = errors.New("sse: the log did not answer within Options.StartTimeout")
 )
 
 // maxResets is how often in a row a stream may be reset without having turned
@@ -34,6 +28,9 @@ type stream struct {
 	filter    cdc.Filter
 	heartbeat time.Duration
 	expires   time.Time
+	expiry    EndReason // for which the stream expires
+	remote    string
+	opened    time.Time
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc // by anyone
@@ -45,12 +42,17 @@ type stream struct {
 	live         bool // announced
 	resets       int  // in a row
 	checkpointed time.Time
+
+	status struct { // for Streams, by anyone
+		position, events, bytes atomic.Uint64
+		live                    atomic.Bool
+	}
 }
 
 // run follows the log until the client, the server or the log ends it.
-func (s *stream) run() {
+func (s *stream) run() EndReason {
 	start := s.request.start
-	s.timer = time.AfterFunc(s.h.opts.StartTimeout, func() { s.cancel(errStart) })
+	s.timer = s.endAfter(s.h.opts.StartTimeout, EndStartTimeout)
 	defer func() { s.timer.Stop() }()
 	for {
 		err := s.follow(start)
@@ -64,10 +66,13 @@ func (s *stream) run() {
 			start = cdc.After(reset.Resume)
 		}
 		if err != nil {
-			s.end(err)
-			return
+			return s.end(err)
 		}
 	}
+}
+
+func (s *stream) endAfter(d time.Duration, reason EndReason) *time.Timer {
+	return time.AfterFunc(d, func() { s.cancel(&ended{reason}) })
 }
 
 // follow serves the client from start on. The error is never nil.
@@ -91,11 +96,12 @@ func (s *stream) batch(b cdc.Batch) error {
 	if !s.greeted {
 		return s.hello(nil)
 	}
-	if n := len(b.Events); n > 0 {
-		if err := s.events(b.Cursor.Epoch, b.Events); err != nil {
+	s.status.position.Store(b.Cursor.Seq)
+	s.status.live.Store(b.State == cdc.Live)
+	if len(b.Events) > 0 {
+		if err := s.events(b); err != nil {
 			return err
 		}
-		s.sent = cdc.Cursor{Epoch: b.Cursor.Epoch, Seq: b.Events[n-1].Seq}
 	}
 	switch turned := b.State == cdc.Live && !s.live; {
 	case turned:
@@ -119,7 +125,7 @@ func (s *stream) hello(reset *control) error {
 	s.greeted = true
 	s.timer.Stop()
 	if !s.expires.IsZero() {
-		s.timer = time.AfterFunc(time.Until(s.expires), func() { s.cancel(errExpired) })
+		s.timer = s.endAfter(time.Until(s.expires), s.expiry)
 	}
 	first := control{
 		name: nameHello, id: s.id(s.pos), retry: jitter(s.h.opts.Retry),
@@ -171,16 +177,13 @@ func (s *stream) beat() error {
 }
 
 // end takes leave. A client that is gone hears nothing.
-func (s *stream) end(err error) {
-	if _, gone := errors.AsType[*writeError](err); gone {
-		return
+func (s *stream) end(err error) EndReason {
+	reason := reasonFor(s.ctx, err)
+	if _, gone := errors.AsType[*writeError](err); gone || reason == EndClient {
+		return reason
 	}
 	retry := s.h.opts.Retry
-	switch {
-	case errors.Is(err, errDrain), errors.Is(err, errExpired):
-	case s.ctx.Err() != nil && !errors.Is(err, errStart):
-		return
-	default:
+	if reason == EndLog || reason == EndStartTimeout {
 		s.h.failed(err)
 		retry *= 2
 	}
@@ -188,6 +191,7 @@ func (s *stream) end(err error) {
 		s.pos, _ = s.request.start.Cursor()
 	}
 	s.reconnect(retry)
+	return reason
 }
 
 // reconnect asks the client to come back to where it is, after about retry.
@@ -213,8 +217,27 @@ func (s *stream) control(frames ...control) error {
 	return s.out.write(out)
 }
 
-// events sends the frames of events, several with one write.
-func (s *stream) events(epoch string, events []cdc.Event) error {
+// events sends the events of a batch and accounts for them.
+func (s *stream) events(b cdc.Batch) error {
+	before := s.out.bytes
+	if err := s.frames(b.Cursor.Epoch, b.Events); err != nil {
+		return err
+	}
+	n := len(b.Events)
+	s.sent = cdc.Cursor{Epoch: b.Cursor.Epoch, Seq: b.Events[n-1].Seq}
+	s.status.events.Add(uint64(n))
+	s.status.bytes.Store(s.out.bytes)
+	if o := s.h.opts.Observer; o != nil {
+		o.StreamSent(cdc.StreamSent{
+			Events: n, Bytes: int(s.out.bytes - before), State: b.State,
+			Delay: s.out.last.Sub(b.Events[n-1].Time),
+		})
+	}
+	return nil
+}
+
+// frames sends the frames of events, several with one write.
+func (s *stream) frames(epoch string, events []cdc.Event) error {
 	buf, n := s.h.ring.frames(epoch, events)
 	if n == len(events) {
 		return s.out.write(buf)

@@ -20,6 +20,7 @@ type writer struct {
 	timeout time.Duration // for a piece; negative is none
 	silence time.Duration // longest time without a write
 	last    time.Time     // end of the last write
+	bytes   uint64        // written
 
 	mu       sync.Mutex
 	deadline time.Time // as it was set last
@@ -62,6 +63,7 @@ func (w *writer) write(p []byte) error {
 		if _, err := w.w.Write(p[:n]); err != nil {
 			return &writeError{err}
 		}
+		w.bytes += uint64(n)
 		p = p[n:]
 	}
 	if err := w.control.Flush(); err != nil {
