@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,18 +30,19 @@ const (
 	maxReconnects = 6
 )
 
-// live is the live side: one reader for all subscriptions of this Log, which
+// live is the live side: one reader for all subscriptions of a handle, which
 // runs while there is one.
 type live struct {
-	log *Log
+	handle *handle
+	look   func(context.Context, *redis.Client) (last string, err error)
 
 	mu     sync.Mutex
 	reader *reader // nil if there is none
 }
 
-// reader waits on a connection of its own for the log to grow.
+// reader waits on a connection of its own for the stream to grow.
 type reader struct {
-	log    *Log
+	handle *handle
 	ctx    context.Context
 	cancel context.CancelFunc
 	ready  chan struct{} // closed when it watches for the first time, or has failed
@@ -58,10 +60,14 @@ type reader struct {
 // say that there are some. All of one Log share one connection, which is not of
 // the client's pool.
 func (l *Log) Subscribe(ctx context.Context) (cdc.Subscription, error) {
-	if _, err := call(ctx, l, "subscribe", l.current); err != nil {
+	return l.subscribe(ctx, l.current)
+}
+
+func (h *handle) subscribe(ctx context.Context, current func(context.Context) (cdc.Bounds, error)) (cdc.Subscription, error) {
+	if _, err := call(ctx, h, "subscribe", current); err != nil {
 		return nil, err
 	}
-	r := l.live.join()
+	r := h.live.join()
 	if r == nil {
 		return nil, fmt.Errorf("redis: subscribe: %w", cdc.ErrClosed)
 	}
@@ -75,14 +81,14 @@ func (l *Log) Subscribe(ctx context.Context) (cdc.Subscription, error) {
 		}
 	case <-ctx.Done():
 		err = context.Cause(ctx)
-	case <-l.ctx.Done():
+	case <-h.ctx.Done():
 		err = cdc.ErrClosed
 	}
 	if err != nil {
-		l.live.leave(r)
+		h.live.leave(r)
 		return nil, fmt.Errorf("redis: subscribe: %w", explain(err))
 	}
-	return &subscription{log: l, reader: r, seen: l.track.ask().bounds, closed: make(chan struct{})}, nil
+	return &subscription{handle: h, reader: r, seen: h.track.ask().bounds, closed: make(chan struct{})}, nil
 }
 
 // join counts one more subscription of the reader, which is started if there is
@@ -98,9 +104,9 @@ func (v *live) join() *reader {
 			return r
 		}
 	}
-	r := &reader{log: v.log, ready: make(chan struct{}), failed: make(chan struct{}), subs: 1}
-	r.ctx, r.cancel = context.WithCancel(v.log.ctx)
-	if !v.log.spawn(r.run) {
+	r := &reader{handle: v.handle, ready: make(chan struct{}), failed: make(chan struct{}), subs: 1}
+	r.ctx, r.cancel = context.WithCancel(v.handle.ctx)
+	if !v.handle.spawn(r.run) {
 		r.cancel()
 		return nil
 	}
@@ -179,25 +185,25 @@ func (r *reader) session(watching func()) error {
 		return err
 	}
 	defer r.disconnect(conn)
-	v, err := r.look(conn)
+	last, err := r.look(conn)
 	if err != nil {
 		return err
 	}
-	if _, err := r.await(conn, v.bounds.Last, -1); err != nil { // finds out about missing rights
+	if _, err := r.await(conn, last, -1); err != nil { // finds out about missing rights
 		return err
 	}
 	watching()
 	for {
-		last := v.bounds.Last
 		grown, err := r.await(conn, last, blockFor)
 		if err != nil {
-			r.log.suspect.Store(true)
+			r.handle.suspect.Store(true)
 			return err
 		}
-		if v, err = r.look(conn); err != nil {
+		before := last
+		if last, err = r.look(conn); err != nil {
 			return err
 		}
-		if grown && v.bounds.Last <= last { // an entry that is none of ours would wake us for ever
+		if grown && last == before { // an entry that is none of ours would wake us for ever
 			r.pause(2)
 		}
 		watching()
@@ -205,18 +211,18 @@ func (r *reader) session(watching func()) error {
 }
 
 // look tells the tracker what the server has.
-func (r *reader) look(conn *redis.Client) (view, error) {
+func (r *reader) look(conn *redis.Client) (string, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, answerWithin)
 	defer cancel()
-	return r.log.currentView(ctx, conn, nil)
+	return r.handle.live.look(ctx, conn)
 }
 
 // await returns true when the stream has an entry above last, false after block.
-func (r *reader) await(conn *redis.Client, last uint64, block time.Duration) (bool, error) {
+func (r *reader) await(conn *redis.Client, last string, block time.Duration) (bool, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, blockFor+answerWithin)
 	defer cancel()
 	err := conn.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{r.log.stream, entryID(last)}, Count: 1, Block: block,
+		Streams: []string{r.handle.stream, last}, Count: 1, Block: block,
 	}).Err()
 	if errors.Is(err, redis.Nil) {
 		return false, nil
@@ -228,7 +234,7 @@ func (r *reader) await(conn *redis.Client, last uint64, block time.Duration) (bo
 func (r *reader) connect() (*redis.Client, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, answerWithin)
 	defer cancel()
-	node, err := r.log.node(ctx)
+	node, err := r.handle.node(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +264,7 @@ func (r *reader) disconnect(conn *redis.Client) {
 
 // subscription waits for the tracker.
 type subscription struct {
-	log    *Log
+	handle *handle
 	reader *reader
 	seen   cdc.Bounds // at the last return of Next
 	err    error      // final
@@ -280,7 +286,7 @@ func (s *subscription) Next(ctx context.Context) ([]cdc.Event, error) {
 		if s.err != nil {
 			return nil, s.err
 		}
-		now, closed, changed := s.log.track.wait(s.seen)
+		now, closed, changed := s.handle.track.wait(s.seen)
 		switch {
 		case closed:
 			s.err = cdc.ErrClosed
@@ -303,6 +309,9 @@ func (s *subscription) Next(ctx context.Context) ([]cdc.Event, error) {
 }
 
 func epochChanged(before, now cdc.Bounds) error {
+	// A Stream's tracker has epochs with a count behind them.
+	before.Epoch, _, _ = strings.Cut(before.Epoch, "~")
+	now.Epoch, _, _ = strings.Cut(now.Epoch, "~")
 	return &cdc.ResetError{
 		Reason:    cdc.ReasonEpochChanged,
 		Requested: cdc.Cursor{Epoch: before.Epoch, Seq: before.Last}.String(),
@@ -315,7 +324,7 @@ func epochChanged(before, now cdc.Bounds) error {
 func (s *subscription) Close() error {
 	s.once.Do(func() {
 		close(s.closed)
-		s.log.live.leave(s.reader)
+		s.handle.live.leave(s.reader)
 	})
 	return nil
 }

@@ -37,6 +37,7 @@ func next(t testing.TB, s cdc.Subscription) error {
 }
 
 func TestSubscribeSeesOtherHandles(t *testing.T) {
+	t.Parallel()
 	server := testserver.StartRedis(t)
 	writer := openLog(t, newClient(t, server), "x", nil)
 	reader := openLog(t, newClient(t, server), "x", nil)
@@ -53,6 +54,7 @@ func TestSubscribeSeesOtherHandles(t *testing.T) {
 }
 
 func TestNextEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	server := testserver.StartRedis(t)
 	for _, test := range []struct {
 		name string
@@ -90,6 +92,7 @@ func TestNextEndsAtOnce(t *testing.T) {
 
 // A hundred subscriptions and a pool of two connections: the pool stays free.
 func TestSubscriptionsCostNoPool(t *testing.T) {
+	t.Parallel()
 	server := testserver.StartRedis(t)
 	client := redis.NewClient(&redis.Options{Addr: server.Addr, PoolSize: 2, PipelinePoolSize: -1, PoolTimeout: time.Second})
 	t.Cleanup(func() { _ = client.Close() })
@@ -127,6 +130,7 @@ func lines(text string) (n int) {
 }
 
 func TestClientKillDoesNotEndSubscriptions(t *testing.T) {
+	t.Parallel()
 	server := testserver.StartRedis(t)
 	client := newClient(t, server)
 	l := openLog(t, client, "x", nil)
@@ -157,6 +161,7 @@ func appendRetry(t testing.TB, l cdc.Appender, i int) {
 }
 
 func TestEpochChangeReachesOtherHandles(t *testing.T) {
+	t.Parallel()
 	server := testserver.StartRedis(t)
 	a := openLog(t, newClient(t, server), "x", nil)
 	b := openLog(t, newClient(t, server), "x", nil)

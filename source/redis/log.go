@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,25 +44,14 @@ type Options struct {
 // Log is a log in one Redis stream, shared by any number of processes. All its
 // methods may be called concurrently. Use [Open].
 type Log struct {
-	client redis.UniversalClient
-	node   func(context.Context) (*redis.Client, error) // the master that has the keys
-	opts   Options
-	meta   string // key of the hash
-	stream string // key of the stream
-	keys   []string
-
+	handle  // its key is the stream
+	opts    Options
+	meta    string // key of the hash
 	scripts scripts
-	track   tracker
 	writer  writer
-	live    live
-	suspect atomic.Bool  // a call failed on its way: the server may be another one now
 	average atomic.Int64 // bytes of an event of the last page, 0 if none was read
 	largest atomic.Int64 // bytes of the largest event ever appended, as far as known
 
-	ctx        context.Context // ended by Close
-	cancel     context.CancelFunc
-	background sync.WaitGroup // the sender of appends and the reader of the live side
-	closing    sync.Mutex     // held to add to background or to cancel
 }
 
 var (
@@ -94,21 +82,18 @@ func open(ctx context.Context, client redis.UniversalClient, name string, opts *
 		return nil, errors.New("the name of a log must not be empty or contain braces, which decide the cluster slot")
 	}
 	key := "gapless:{" + name + "}"
-	l := &Log{client: client, meta: key, stream: key + ":log", keys: []string{key, key + ":log"}}
+	l := &Log{meta: key, scripts: newScripts()}
+	l.writer.log = l
 	if opts != nil {
 		l.opts = *opts
 	}
 	if err := l.opts.check(); err != nil {
 		return nil, err
 	}
-	var err error
-	if l.node, err = nodeOf(client, key); err != nil {
+	if err := l.init(client, key+":log", l.watch); err != nil {
 		return nil, err
 	}
-	l.scripts = newScripts()
-	l.ctx, l.cancel = context.WithCancel(context.Background())
-	l.writer.log, l.live.log = l, l
-	_, err = await(ctx, func(ctx context.Context) (cdc.Bounds, error) {
+	_, err := await(ctx, func(ctx context.Context) (cdc.Bounds, error) {
 		if err := checkServer(ctx, l.node, l.opts.Logger); err != nil {
 			return cdc.Bounds{}, err
 		}
@@ -132,84 +117,17 @@ func (o *Options) check() error {
 	return nil
 }
 
-// nodeOf returns how to reach the master that has the key. A client that
-// spreads keys over unrelated servers by itself has no such answer.
-func nodeOf(client redis.UniversalClient, key string) (func(context.Context) (*redis.Client, error), error) {
-	switch c := client.(type) {
-	case interface {
-		MasterForKey(ctx context.Context, key string) (*redis.Client, error)
-	}:
-		return func(ctx context.Context) (*redis.Client, error) { return c.MasterForKey(ctx, key) }, nil
-	case *redis.Client:
-		return func(context.Context) (*redis.Client, error) { return c, nil }, nil
-	}
-	return nil, fmt.Errorf("a %T cannot carry a log: pass a *redis.Client or a *redis.ClusterClient", client)
-}
-
 // Close ends every subscription and every call that is waiting with
 // [cdc.ErrClosed], and closes the log's own connection. It is idempotent.
 func (l *Log) Close() error {
-	l.closing.Lock()
-	l.cancel()
-	l.closing.Unlock()
-	l.track.close()
-	l.live.interrupt()
+	l.end()
 	l.writer.close()
 	l.background.Wait()
 	return nil
 }
 
-// spawn starts a goroutine that Close waits for, unless the log was closed.
-func (l *Log) spawn(f func()) bool {
-	l.closing.Lock()
-	defer l.closing.Unlock()
-	if l.ctx.Err() != nil {
-		return false
-	}
-	l.background.Go(f)
-	return true
-}
-
-// call runs f for one exported method: it returns when f, ctx or the log ends,
-// and wraps the error.
-func call[T any](ctx context.Context, l *Log, what string, f func(context.Context) (T, error)) (T, error) {
-	value, err := await(ctx, func(ctx context.Context) (T, error) {
-		if l.ctx.Err() != nil {
-			var zero T
-			return zero, cdc.ErrClosed
-		}
-		return f(ctx)
-	})
-	if err != nil {
-		return value, fmt.Errorf("redis: %s: %w", what, explain(err))
-	}
-	return value, nil
-}
-
-// await returns what f does, or the cause of ctx as soon as that ends: the
-// client does not interrupt a command. f then ends by the client's own
-// timeouts, and nobody waits for it.
-func await[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
-	var zero T
-	if ctx.Err() != nil {
-		return zero, context.Cause(ctx)
-	}
-	if ctx.Done() == nil {
-		return f(ctx)
-	}
-	type result struct {
-		value T
-		err   error
-	}
-	done := make(chan result, 1)
-	go func() {
-		value, err := f(ctx)
-		done <- result{value, err}
-	}()
-	select {
-	case r := <-done:
-		return r.value, r.err
-	case <-ctx.Done():
-		return zero, context.Cause(ctx)
-	}
+// watch takes a look for the live side.
+func (l *Log) watch(ctx context.Context, conn *redis.Client) (string, error) {
+	v, err := l.currentView(ctx, conn, nil)
+	return entryID(v.bounds.Last), err
 }

@@ -14,14 +14,14 @@ const maxReplyBytes = 64 << 20
 
 // Bounds implements [cdc.Source].
 func (l *Log) Bounds(ctx context.Context) (cdc.Bounds, error) {
-	return call(ctx, l, "bounds", l.current)
+	return call(ctx, &l.handle, "bounds", l.current)
 }
 
 // Read implements [cdc.Source]. What other programs removed from the stream is
 // found by the numbers, which have no holes: it is a [*cdc.ResetError] with
 // [cdc.ReasonTruncated] for every cursor below it.
 func (l *Log) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
-	return call(ctx, l, "read", func(ctx context.Context) (cdc.Page, error) {
+	return call(ctx, &l.handle, "read", func(ctx context.Context) (cdc.Page, error) {
 		return l.read(ctx, after, max(limit, 1))
 	})
 }

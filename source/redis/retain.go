@@ -14,7 +14,7 @@ import (
 func (l *Log) Trim(ctx context.Context, seq uint64) (int, error) {
 	removed := 0
 	for {
-		step, err := call(ctx, l, "trim", func(ctx context.Context) (trimStep, error) {
+		step, err := call(ctx, &l.handle, "trim", func(ctx context.Context) (trimStep, error) {
 			return l.trimOnce(ctx, seq)
 		})
 		removed += step.removed
@@ -51,7 +51,7 @@ func (l *Log) trimOnce(ctx context.Context, seq uint64) (trimStep, error) {
 // Renew implements [cdc.Renewer]. Every process follows within about 2 s, or at
 // its next call.
 func (l *Log) Renew(ctx context.Context) (string, error) {
-	return call(ctx, l, "renew", func(ctx context.Context) (string, error) {
+	return call(ctx, &l.handle, "renew", func(ctx context.Context) (string, error) {
 		epoch, err := l.renew(ctx, "")
 		if err != nil {
 			return "", err

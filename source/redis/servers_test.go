@@ -16,6 +16,7 @@ import (
 )
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	nodes := testserver.StartRedisCluster(t, 3)
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nodes[0].Addr}})
 	t.Cleanup(func() { _ = client.Close() })
@@ -43,6 +44,7 @@ func TestCluster(t *testing.T) {
 
 // A slot that moves to another node takes the log along.
 func TestClusterMovesSlot(t *testing.T) {
+	t.Parallel()
 	nodes := testserver.StartRedisCluster(t, 3)
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nodes[0].Addr}})
 	t.Cleanup(func() { _ = client.Close() })
@@ -104,6 +106,7 @@ func TestClusterMovesSlot(t *testing.T) {
 }
 
 func TestMinReplicas(t *testing.T) {
+	t.Parallel()
 	master := testserver.StartRedis(t)
 	replica := testserver.StartReplica(t, master)
 	client := newClient(t, master)
@@ -181,6 +184,7 @@ func (f *failover) synced(t *testing.T, head string) {
 }
 
 func TestFailoverThatLosesEvents(t *testing.T) {
+	t.Parallel()
 	for _, regrow := range []int{0, 2, 5, 8} {
 		t.Run(fmt.Sprint("regrown by ", regrow), func(t *testing.T) {
 			f := startFailover(t)
@@ -241,6 +245,7 @@ func TestFailoverThatLosesEvents(t *testing.T) {
 
 // The one who appends may be the first to come back.
 func TestFailoverNoticedByAppend(t *testing.T) {
+	t.Parallel()
 	f := startFailover(t)
 	l := openLog(t, f.client, "x", nil)
 	old := appendN(t, l, 1, 10).Epoch
@@ -262,6 +267,7 @@ func TestFailoverNoticedByAppend(t *testing.T) {
 }
 
 func TestSentinel(t *testing.T) {
+	t.Parallel()
 	master := testserver.StartRedis(t)
 	testserver.StartReplica(t, master)
 	sentinel := testserver.StartSentinel(t, "main", master)
@@ -301,6 +307,7 @@ func appendNoWait(t *testing.T, l *redislog.Log) {
 }
 
 func TestOldServer(t *testing.T) {
+	t.Parallel()
 	server := testserver.StartRedis(t)
 	version := parseVersion(t, newClient(t, server))
 	proxy := testserver.StartRedisProxy(t, server.Addr)
@@ -322,6 +329,7 @@ func parseVersion(t *testing.T, c *redis.Client) string {
 }
 
 func TestWarnings(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		args []string
 		want string
@@ -341,6 +349,7 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		args []string

@@ -17,6 +17,7 @@ import (
 const streamKey = "gapless:{x}:log"
 
 func TestTrim(t *testing.T) {
+	t.Parallel()
 	l := openLog(t, newClient(t, testserver.StartRedis(t)), "x", nil)
 	epoch := appendN(t, l, 1, 10).Epoch
 	for _, step := range []struct {
@@ -43,6 +44,7 @@ func TestTrim(t *testing.T) {
 }
 
 func TestTrimMany(t *testing.T) {
+	t.Parallel()
 	l := openLog(t, newClient(t, testserver.StartRedis(t)), "x", nil)
 	events := make([]cdc.Event, 2500)
 	for i := range events {
@@ -60,6 +62,7 @@ func TestTrimMany(t *testing.T) {
 // Whatever other programs do to the stream: a cursor above it goes on, one
 // below it is truncated, and new appends are delivered.
 func TestOtherProgramsRemove(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		damage  []any
@@ -130,6 +133,7 @@ func follow(t testing.TB, l cdc.Source, after cdc.Cursor) ([]uint64, error) {
 }
 
 func TestFlushAllIsAnotherEpoch(t *testing.T) {
+	t.Parallel()
 	for _, command := range []string{"FLUSHALL", "DEL meta"} {
 		t.Run(command, func(t *testing.T) {
 			server := testserver.StartRedis(t)
@@ -161,6 +165,7 @@ func TestFlushAllIsAnotherEpoch(t *testing.T) {
 }
 
 func TestScriptFlush(t *testing.T) {
+	t.Parallel()
 	client := newClient(t, testserver.StartRedis(t))
 	l := openLog(t, client, "x", nil)
 	appendN(t, l, 1, 1)
@@ -173,6 +178,7 @@ func TestScriptFlush(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
+	t.Parallel()
 	server := testserver.StartRedis(t)
 	client := newClient(t, server)
 	do := func(t *testing.T, args ...any) {
@@ -293,6 +299,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestReadOnlyReplica(t *testing.T) {
+	t.Parallel()
 	master := testserver.StartRedis(t)
 	openLog(t, newClient(t, master), "x", nil)
 	replica := testserver.StartReplica(t, master)
@@ -303,6 +310,7 @@ func TestReadOnlyReplica(t *testing.T) {
 }
 
 func TestOutOfMemory(t *testing.T) {
+	t.Parallel()
 	client := newClient(t, testserver.StartRedis(t, "--maxmemory-policy", "noeviction"))
 	l := openLog(t, client, "x", nil)
 	epoch := appendN(t, l, 1, 50).Epoch
@@ -330,6 +338,7 @@ func TestOutOfMemory(t *testing.T) {
 
 // A user without rights for a part gets told which.
 func TestACL(t *testing.T) {
+	t.Parallel()
 	server := testserver.StartRedis(t)
 	client := newClient(t, server)
 	l := openLog(t, client, "x", nil)
