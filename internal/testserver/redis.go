@@ -151,9 +151,11 @@ func (r *Redis) Kill() {
 }
 
 // Restart starts the server again after [Redis.Kill], on the same port and
-// folder: what it kept on disk is loaded.
-func (r *Redis) Restart() {
+// folder: what it kept on disk is loaded. More configuration arguments overrule
+// the earlier ones from now on.
+func (r *Redis) Restart(args ...string) {
 	r.tb.Helper()
+	r.args = append(r.args, args...)
 	r.start()
 }
 
