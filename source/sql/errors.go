@@ -1,8 +1,12 @@
 package sqllog
 
 import (
+	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 )
 
@@ -56,4 +60,33 @@ func explain(s settings, err error) error {
 		}
 	}
 	return err
+}
+
+// cutRetries is how many connections in a row may turn out to be dead: after a
+// cut, all those that were idle in the pool are.
+const cutRetries = 8
+
+// retryCut repeats what can be repeated, a read for instance, while the
+// connection that it was given turns out to be cut. A server that cannot be
+// reached is an error at once.
+func retryCut[T any](ctx context.Context, fn func(ctx context.Context) (T, error)) (T, error) {
+	for attempt := 1; ; attempt++ {
+		v, err := fn(ctx)
+		if err == nil || attempt == cutRetries || ctx.Err() != nil || !isCut(err) {
+			return v, err
+		}
+	}
+}
+
+// isCut reports whether the error is that of an established connection.
+func isCut(err error) bool {
+	for _, cut := range []error{driver.ErrBadConn, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
+		if errors.Is(err, cut) {
+			return true
+		}
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op == "read" || op.Op == "write"
+	}
+	return sqlState(err) == "57P01" || err.Error() == "invalid connection" // terminated by an administrator; go-sql-driver's word for it
 }

@@ -64,7 +64,7 @@ func (f *feeds) subscribe(ctx context.Context) (*subscription, error) {
 		f.leave(feed)
 		return nil, err
 	}
-	st, err := f.engine.peek(ctx)
+	st, err := retryCut(ctx, f.engine.peek)
 	if err != nil {
 		_ = sub.Close() // only frees it
 		f.leave(feed)
@@ -154,7 +154,11 @@ func (f *feed) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		start := time.Now()
-		b, busy, err := f.engine.poll(ctx)
+		var busy bool
+		b, err := retryCut(ctx, func(ctx context.Context) (b cdc.Bounds, err error) {
+			b, busy, err = f.engine.poll(ctx)
+			return b, err
+		})
 		if ctx.Err() != nil {
 			continue
 		}

@@ -106,7 +106,7 @@ func (l *Log) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, 
 	if l.feed.isClosed() {
 		return cdc.Page{}, fmt.Errorf("sql: read: %w", cdc.ErrClosed)
 	}
-	page, err := l.engine.read(ctx, after, max(limit, 1))
+	page, err := retryCut(ctx, func(ctx context.Context) (cdc.Page, error) { return l.engine.read(ctx, after, max(limit, 1)) })
 	if err != nil {
 		return cdc.Page{}, fmt.Errorf("sql: read: %w", explain(l.settings, err))
 	}
@@ -118,7 +118,7 @@ func (l *Log) Bounds(ctx context.Context) (cdc.Bounds, error) {
 	if l.feed.isClosed() {
 		return cdc.Bounds{}, fmt.Errorf("sql: bounds: %w", cdc.ErrClosed)
 	}
-	b, err := l.engine.settle(ctx)
+	b, err := retryCut(ctx, l.engine.settle)
 	if err != nil {
 		return cdc.Bounds{}, fmt.Errorf("sql: bounds: %w", explain(l.settings, err))
 	}
