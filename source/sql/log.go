@@ -13,6 +13,7 @@ import (
 // Tx is the part of the caller's transaction that AppendTx needs: *sql.Tx,
 // *sqlx.Tx and *sql.Conn have it.
 type Tx interface {
+	// ExecContext runs a statement in the transaction.
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 

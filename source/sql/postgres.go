@@ -46,7 +46,8 @@ func newSequencer(db *sqlx.DB, s settings) *sequencer {
 	q.sql = sequencerSQL{
 		lock: lock, tryLock: lock + " SKIP LOCKED",
 		advance: "UPDATE " + n.head + " SET head = $1 WHERE one = 1 RETURNING pg_notify(" + literal(Postgres, channel(s)) + ", " + literal(Postgres, s.token) + ")",
-		move:    postgresMove(n),
+		move:    postgresMover(n),
+		number:  "SELECT * FROM " + passName(n) + "($1, $2, $3)",
 	}
 	return q
 }
@@ -54,8 +55,7 @@ func newSequencer(db *sqlx.DB, s settings) *sequencer {
 // postgresMove does the whole move in one statement and so in one snapshot.
 // The array keeps the plan to index lookups whatever the statistics of the
 // inbox, which empties all the time, say.
-func postgresMove(n names) func(ctx context.Context, tx *sqlx.Tx, head uint64) (taken, numbered int, err error) {
-	query := strings.NewReplacer("INBOX", n.inbox, "LOG", n.log).Replace(`
+const postgresMove = `
 WITH batch AS (
 	DELETE FROM INBOX WHERE pos = ANY (ARRAY(SELECT pos FROM INBOX ORDER BY pos LIMIT $2)) RETURNING *
 ), fresh AS (
@@ -68,11 +68,48 @@ WITH batch AS (
 	SELECT $1 + row_number() OVER (ORDER BY pos), id, topic, type, key, time, data, meta FROM fresh ORDER BY pos
 	RETURNING 1
 )
-SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM added)`)
+SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM added)`
+
+func postgresMover(n names) func(ctx context.Context, tx *sqlx.Tx, head uint64) (taken, numbered int, err error) {
+	query := strings.NewReplacer("INBOX", n.inbox, "LOG", n.log).Replace(postgresMove)
 	return func(ctx context.Context, tx *sqlx.Tx, head uint64) (taken, numbered int, err error) {
 		err = tx.QueryRowContext(ctx, query, int64(head), moveBatch).Scan(&taken, &numbered)
 		return taken, numbered, err
 	}
+}
+
+// passName is the function that does a whole pass.
+func passName(n names) string { return n.qualify(n.table + "_pass") }
+
+// postgresPass is that function. In READ COMMITTED each of its statements has
+// a snapshot of its own; under a stricter isolation the lock fails instead, if
+// another pass came between.
+func postgresPass(s settings) string {
+	n := s.names
+	move := strings.NewReplacer("$1", "o_head", "$2", "batch_size",
+		"SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM added)", "SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM added) INTO o_taken, numbered").Replace(postgresMove)
+	return "CREATE OR REPLACE FUNCTION " + passName(n) + "(batch_size integer, wait boolean, token text, " +
+		"OUT o_epoch text, OUT o_floor bigint, OUT o_head bigint, OUT o_taken integer) LANGUAGE plpgsql SET search_path FROM CURRENT AS $gapless$" +
+		strings.NewReplacer("INBOX", n.inbox, "LOG", n.log, "HEAD", n.head, "CHANNEL", literal(Postgres, channel(s))).Replace(`
+#variable_conflict use_column
+DECLARE
+	numbered bigint;
+BEGIN
+	IF wait THEN
+		SELECT epoch, floor, head INTO o_epoch, o_floor, o_head FROM HEAD WHERE one = 1 FOR UPDATE;
+	ELSE
+		SELECT epoch, floor, head INTO o_epoch, o_floor, o_head FROM HEAD WHERE one = 1 FOR UPDATE SKIP LOCKED;
+	END IF;
+	IF NOT FOUND THEN
+		RETURN;
+	END IF;
+	`+move+`;
+	IF numbered > 0 THEN
+		o_head := o_head + numbered;
+		UPDATE HEAD SET head = o_head WHERE one = 1;
+		PERFORM pg_notify(CHANNEL, token);
+	END IF;
+END`) + "$gapless$"
 }
 
 // channel is the name that LISTEN and NOTIFY use, within PostgreSQL's 63 bytes.
@@ -110,7 +147,10 @@ func postgresSchema(s settings) []string {
 	}
 	statements = append(statements,
 		"INSERT INTO "+n.head+" (one, version, epoch, floor, head, server) SELECT 1, 1, left(md5(gen_random_uuid()::text), 16), 0, 0, "+postgresServer+" ON CONFLICT DO NOTHING")
-	if s.Mode == AtCommit {
+	switch s.Mode {
+	case Sequencer:
+		statements = append(statements, postgresPass(s))
+	case AtCommit:
 		statements = append(statements, atCommitSchema(s)...)
 	}
 	if s.Mode != Sequencer && !s.InvisibleDeletes {

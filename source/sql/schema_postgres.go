@@ -34,6 +34,15 @@ func (p *problems) verifyPostgres(ctx context.Context, db *sqlx.DB, s settings) 
 	if err := p.verifySequence(ctx, db, table, column); err != nil {
 		return err
 	}
+	if s.Mode == Sequencer {
+		var found bool
+		if err := db.QueryRowContext(ctx, "SELECT to_regproc($1) IS NOT NULL", passName(n)).Scan(&found); err != nil {
+			return err
+		}
+		if !found {
+			p.add("its function %s is missing: run EnsureSchema", passName(n))
+		}
+	}
 	if s.Mode == AtCommit {
 		if err := p.verifySequence(ctx, db, n.log, s.columns.Seq); err != nil {
 			return err

@@ -32,6 +32,11 @@ type sequencerSQL struct {
 	tryLock string // the same, or no row if another pass holds the lock
 	advance string // stores the head ?1 and tells other processes
 
+	// number is a whole pass in one statement, with the batch, whether to wait
+	// for the lock, and our token as parameters; empty: there is none. It
+	// returns epoch, floor, head and rows taken, NULL if it did not wait.
+	number string
+
 	// move numbers at most moveBatch inbox rows from head+1 on and returns how
 	// many rows it took out of the inbox, and how many of them it numbered: the
 	// others have an ID that the log holds.
@@ -71,8 +76,16 @@ func (q *sequencer) withHead(ctx context.Context, lock string, fn func(tx *sqlx.
 	return b, commit(ctx, tx)
 }
 
-// pass numbers one batch; more says that there may be others in the inbox.
-func (q *sequencer) pass(ctx context.Context, lock string) (b cdc.Bounds, more bool, err error) {
+// pass numbers one batch; more says that there may be others in the inbox. It
+// waits for a pass that is running, or returns errNotLocked.
+func (q *sequencer) pass(ctx context.Context, wait bool) (b cdc.Bounds, more bool, err error) {
+	if q.sql.number != "" {
+		return q.passAtOnce(ctx, wait)
+	}
+	lock := q.sql.lock
+	if !wait {
+		lock = q.sql.tryLock
+	}
 	b, err = q.withHead(ctx, lock, func(tx *sqlx.Tx, b *cdc.Bounds) error {
 		taken, numbered, err := q.sql.move(ctx, tx, b.Head)
 		more = taken == moveBatch
@@ -80,6 +93,20 @@ func (q *sequencer) pass(ctx context.Context, lock string) (b cdc.Bounds, more b
 		return err
 	})
 	return b, more, err
+}
+
+// passAtOnce saves the round trips of a transaction.
+func (q *sequencer) passAtOnce(ctx context.Context, wait bool) (b cdc.Bounds, more bool, err error) {
+	var epoch sql.NullString
+	var floor, head, taken sql.NullInt64
+	if err := q.db.QueryRowContext(ctx, q.sql.number, moveBatch, wait, q.settings.token).Scan(&epoch, &floor, &head, &taken); err != nil {
+		return b, false, err
+	}
+	if !epoch.Valid {
+		return b, false, errNotLocked
+	}
+	b = cdc.Bounds{Epoch: epoch.String, Floor: uint64(floor.Int64), Head: uint64(head.Int64), Last: uint64(head.Int64)}
+	return b, taken.Int64 == moveBatch, nil
 }
 
 // settle implements engine: it waits for a pass that is running, because that
@@ -90,7 +117,7 @@ func (q *sequencer) settle(ctx context.Context) (cdc.Bounds, error) {
 		return st.bounds, err
 	}
 	for {
-		b, more, err := q.pass(ctx, q.sql.lock)
+		b, more, err := q.pass(ctx, true)
 		if err != nil || !more {
 			return b, err
 		}
@@ -103,16 +130,18 @@ func (q *sequencer) poll(ctx context.Context) (b cdc.Bounds, busy bool, err erro
 	if err != nil || !st.pending {
 		return st.bounds, false, err
 	}
-	b, _, err = q.pass(ctx, q.sql.tryLock)
+	b, _, err = q.pass(ctx, false)
 	if errors.Is(err, errNotLocked) {
 		return st.bounds, true, nil
 	}
 	return b, true, err
 }
 
+// read numbers what is pending only if there is nothing else to return: a
+// reader under load comes back anyway.
 func (q *sequencer) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
 	p, err := q.query(ctx, after, limit)
-	if err == nil && !p.full && p.state.pending {
+	if err == nil && len(p.events) == 0 && p.state.pending {
 		if _, err = q.settle(ctx); err == nil {
 			p, err = q.query(ctx, after, limit)
 		}

@@ -14,9 +14,13 @@ import (
 
 // TB is the part of testing.TB that is needed.
 type TB interface {
+	// Helper marks the caller as a helper.
 	Helper()
+	// Context ends with the test.
 	Context() context.Context
+	// Fatalf fails the test and ends it.
 	Fatalf(format string, args ...any)
+	// Errorf fails the test.
 	Errorf(format string, args ...any)
 }
 
