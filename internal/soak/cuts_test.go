@@ -66,10 +66,10 @@ func (c *client) followAll(ctx context.Context, maxCut int64, last *atomic.Uint6
 // Last-Event-ID while writers append: each ends with exactly the log from its
 // start. With kills, the server is killed with SIGKILL meanwhile, too.
 func TestCutClients(t *testing.T) {
-	for name, kills := range map[string]int{"cuts": 0, "cuts and kills": pick(3, 30)} {
+	for name, kills := range map[string]int{"cuts": 0, "cuts and kills": pick(2, 30)} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, "-race")
-			total, clients := pick(4000, 100_000), pick(10, 50)
+			total, clients := pick(2000, 100_000), pick(6, 50)
 			ctx, cancel := context.WithTimeout(t.Context(), pick(2*time.Minute, 20*time.Minute))
 			defer cancel()
 

@@ -14,7 +14,7 @@ import (
 // it do not make the file grow more than they do without.
 func TestLongReplay(t *testing.T) {
 	s := newServer(t)
-	total := pick(50_000, 1_000_000)
+	total := pick(20_000, 1_000_000)
 	for n := 0; n < total; n += 10_000 {
 		var lines []string
 		for i := range 10_000 {

@@ -27,7 +27,7 @@ func TestStuckClient(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d := pick(5*time.Second, 60*time.Second)
+	d := pick(2*time.Second, 60*time.Second)
 	load(t, s, d/2) // warm
 	own, _ := s.memory()
 	without := load(t, s, d)
