@@ -114,12 +114,15 @@ func capability[T any](log any) (T, bool) {
 		if t, ok := log.(T); ok {
 			return t, true
 		}
-		w, ok := log.(interface{ Unwrap() Log })
-		if !ok {
+		switch w := log.(type) {
+		case interface{ Unwrap() Log }:
+			log = w.Unwrap()
+		case *Polled:
+			log = w.Source
+		default:
 			var zero T
 			return zero, false
 		}
-		log = w.Unwrap()
 	}
 }
 

@@ -1,0 +1,117 @@
+package cdc_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/conformance"
+	memlog "github.com/gapless-go/gapless/source/mem"
+)
+
+// silent is a store that tells nobody of its commits.
+type silent struct {
+	log   *memlog.Log
+	looks atomic.Int64
+	fails atomic.Bool
+}
+
+var errDown = errors.New("the store is down")
+
+func (s *silent) Bounds(ctx context.Context) (cdc.Bounds, error) {
+	s.looks.Add(1)
+	if s.fails.Load() {
+		return cdc.Bounds{}, errDown
+	}
+	return s.log.Bounds(ctx)
+}
+
+func (s *silent) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
+	return s.log.Read(ctx, after, limit)
+}
+
+func (s *silent) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, error) {
+	return s.log.Append(ctx, events...)
+}
+
+func (s *silent) Trim(ctx context.Context, seq uint64) (int, error) { return s.log.Trim(ctx, seq) }
+
+func (s *silent) Renew(ctx context.Context) (string, error) { return s.log.Renew(ctx) }
+
+func TestPolledConformance(t *testing.T) {
+	// Through the wrapper, which notices its own commits, and behind its back.
+	for name, appendTo := range map[string]func(*cdc.Polled) cdc.Appender{
+		"own":     func(p *cdc.Polled) cdc.Appender { return p },
+		"foreign": func(p *cdc.Polled) cdc.Appender { return p.Source.(*silent) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			conformance.Run(t, conformance.Harness{
+				Open: func(context.Context, conformance.Place) (cdc.Log, error) {
+					return cdc.Poll(&silent{log: memlog.New(nil)}, nil), nil
+				},
+				Append: func(ctx context.Context, log cdc.Log, events ...cdc.Event) (cdc.Receipt, error) {
+					return appendTo(log.(*cdc.Polled)).Append(ctx, events...)
+				},
+				Bubble: true,
+			})
+		})
+	}
+}
+
+func TestPolledLooksLessAndLessOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &silent{log: memlog.New(nil)}
+		p := cdc.Poll(s, &cdc.PollOptions{Min: time.Millisecond, Max: 100 * time.Millisecond})
+		sub, err := p.Subscribe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err = sub.Next(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Next of a quiet log: got the error %v", err)
+		}
+		if got, most := s.looks.Load(), int64(620); got > most || got < 500 {
+			t.Errorf("%d looks in a minute, want about 607: ten a second and the seven of the way there", got)
+		}
+		began := time.Now()
+		if _, err := s.Append(t.Context(), cdc.Event{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sub.Next(t.Context()); err != nil || time.Since(began) > 100*time.Millisecond {
+			t.Errorf("a commit behind its back: got %v after %v, want nil within Max", err, time.Since(began))
+		}
+	})
+}
+
+func TestPolledEndsWithTheErrorOfALook(t *testing.T) {
+	s := &silent{log: memlog.New(nil)}
+	p := cdc.Poll(s, nil)
+	sub, err := p.Subscribe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.fails.Store(true)
+	for range 2 {
+		if _, err := sub.Next(t.Context()); !errors.Is(err, errDown) {
+			t.Errorf("got the error %v, want %v, and again", err, errDown)
+		}
+	}
+	if _, err := p.Subscribe(t.Context()); !errors.Is(err, errDown) {
+		t.Errorf("Subscribe: got the error %v, want %v", err, errDown)
+	}
+}
+
+func TestPollRefusesImpossibleOptions(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("Max below Min: no panic")
+		}
+	}()
+	cdc.Poll(&silent{}, &cdc.PollOptions{Min: time.Second, Max: time.Millisecond})
+}
