@@ -179,7 +179,7 @@ func cutClient(ctx context.Context, addr, target string, r *rand.Rand, last uint
 			if err != nil {
 				break // cut
 			}
-			if f.comment {
+			if f.comment || f.name == "cdc.reconnect" && f.id == "" {
 				continue
 			}
 			id = f.id

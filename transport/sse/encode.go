@@ -38,7 +38,8 @@ func (f EncoderFunc) Encode(dst []byte, c cdc.Cursor, e cdc.Event) ([]byte, erro
 var Envelope Encoder = envelope{}
 
 type envelope struct {
-	raw bool // always dataBase64
+	raw  bool // always dataBase64
+	meta bool // with "meta", which holds Event.Meta
 }
 
 func (v envelope) Encode(dst []byte, c cdc.Cursor, e cdc.Event) ([]byte, error) {
@@ -55,6 +56,13 @@ func (v envelope) Encode(dst []byte, c cdc.Cursor, e cdc.Event) ([]byte, error) 
 		dst = append(append(dst, `,"data":`...), e.Data...)
 	} else {
 		dst = appendBase64(append(dst, `,"dataBase64":`...), e.Data)
+	}
+	if v.meta && len(e.Meta) > 0 {
+		meta, err := json.Marshal(e.Meta)
+		if err != nil {
+			return dst, err
+		}
+		dst = append(append(dst, `,"meta":`...), meta...)
 	}
 	return append(dst, '}'), nil
 }

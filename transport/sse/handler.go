@@ -18,6 +18,7 @@ type Handler struct {
 	own  bool // the hub is ours
 	opts Options
 	ring *ring
+	raw  *ring // for ?data=exact
 
 	mu      sync.Mutex
 	streams map[*stream]struct{}
@@ -37,6 +38,7 @@ func NewHandler(log cdc.Log, opts *Options) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{opts: o, streams: map[*stream]struct{}{}, empty: make(chan struct{})}
+	h.raw = &ring{framer: framer{encoder: envelope{raw: true, meta: true}, onError: h.failed}, maxBytes: o.FrameBytes}
 	h.ring = &ring{framer: framer{encoder: o.Encoder, name: o.EventName, compat: o.Compat, onError: h.failed}, maxBytes: o.FrameBytes}
 	switch {
 	case o.Compat:
@@ -77,6 +79,7 @@ func (h *Handler) Hub() *cdc.Hub { return h.hub }
 // fails.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	const methods = "GET, HEAD, OPTIONS"
+	h.opts.CORS.allow(w.Header(), r)
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodOptions:
@@ -111,8 +114,7 @@ func (h *Handler) admit(s *stream, r *http.Request) (err error) {
 	var grant Grant
 	if h.opts.Authorize != nil {
 		if grant, err = h.opts.Authorize(r); err != nil {
-			h.failed(err)
-			return refusal(err)
+			return h.refuse(s, err)
 		}
 	}
 	s.expires, s.expiry = grant.Expires, EndExpired
@@ -128,6 +130,19 @@ func (h *Handler) admit(s *stream, r *http.Request) (err error) {
 	return nil
 }
 
+// refuse answers an error of Options.Authorize.
+func (h *Handler) refuse(s *stream, err error) error {
+	access, ok := errors.AsType[*AccessError](err)
+	if !ok {
+		h.failed(err)
+	}
+	if ok && access.Status == http.StatusServiceUnavailable {
+		s.refused = EndOverload
+		return nil
+	}
+	return refusal(err)
+}
+
 // open sends the headers and serves the stream.
 func (s *stream) open(r *http.Request) error {
 	header := s.out.w.Header()
@@ -138,7 +153,7 @@ func (s *stream) open(r *http.Request) error {
 		header.Set("Connection", "close") // the write deadline must not outlive the stream
 	}
 	if r.Method == http.MethodHead {
-		return nil
+		return s.h.head(header, r)
 	}
 	if err := s.out.probe(); err != nil {
 		header.Del("Connection")
@@ -148,7 +163,10 @@ func (s *stream) open(r *http.Request) error {
 	s.ctx, s.cancel = context.WithCancelCause(r.Context())
 	defer s.cancel(nil)
 	s.remote, s.opened = r.RemoteAddr, time.Now()
-	if reason := s.h.enter(s); reason != "" {
+	if s.refused == "" {
+		s.refused = s.h.enter(s)
+	}
+	if reason := s.refused; reason != "" {
 		s.h.ended(s, reason, false)
 		s.pos, _ = s.request.start.Cursor()
 		s.reconnect(2 * s.h.opts.Retry)
@@ -158,6 +176,19 @@ func (s *stream) open(r *http.Request) error {
 	reason := EndLog // if it panics
 	defer func() { s.h.leave(s, reason) }()
 	reason = s.run()
+	return nil
+}
+
+// head answers with the bounds of the log, for a Remote.
+func (h *Handler) head(header http.Header, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), h.opts.StartTimeout)
+	defer cancel()
+	b, err := h.hub.Bounds(ctx)
+	if err != nil {
+		h.failed(err)
+		return &problem{Status: http.StatusServiceUnavailable, Title: "The log does not answer"}
+	}
+	header.Set(boundsHeader, formatBounds(b))
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -20,6 +21,9 @@ type Options struct {
 	// written. An [*AccessError] is answered with its status, any other error
 	// with 403 and without its text. nil lets everyone follow everything.
 	Authorize func(*http.Request) (Grant, error)
+
+	// CORS lets pages of other origins read the streams. nil lets none.
+	CORS *CORS
 
 	// Encoder makes the data of an event's frame. It is called once for an
 	// event, not once for a client, and must be safe for concurrent use. nil
@@ -123,7 +127,7 @@ type Grant struct {
 type AccessError struct {
 	// Status is 400 to 599; anything else is taken for 403. A browser's
 	// EventSource gives up for good on any of them, but 503: this is answered
-	// as an overload is, with 200 and the request to come back.
+	// as an overload is, with 200 and cdc.reconnect.
 	Status int
 	Detail string // for the client; may be empty
 }
@@ -157,6 +161,8 @@ func (o Options) check(log cdc.Log) error {
 		return errors.New("sse: the log is nil")
 	case isHub && o.Hub != nil:
 		return errors.New("sse: Options.Hub is set but the log is a Hub already: give its options to cdc.NewHub")
+	case o.CORS != nil && o.CORS.Credentials && slices.Contains(o.CORS.Origins, "*"):
+		return errors.New("sse: CORS.Credentials with the origin * would let every page act for its visitor: list the origins")
 	case o.Compat && (o.Encoder != nil || o.EventName != nil):
 		return errors.New("sse: Options.Compat has its own envelope and event names: leave Encoder and EventName nil")
 	case min(o.Heartbeat, o.StartTimeout, o.Retry, o.MaxAge, o.DrainWindow) < 0, min(o.FrameBytes, o.MaxStreams) < 0:

@@ -17,6 +17,7 @@ type request struct {
 	start     cdc.Start
 	filter    cdc.Filter
 	beatEvent bool // heartbeats are checkpoints
+	exact     bool // for a Remote
 }
 
 // parse reads the request. The error is a *problem.
@@ -45,6 +46,13 @@ func (o *Options) parse(r *http.Request) (request, error) {
 		req.beatEvent = true
 	default:
 		return request{}, badRequest(`heartbeat must be "event" or absent`)
+	}
+	switch exact := query.Get("data"); {
+	case exact == "":
+	case exact == "exact" && o.Encoder == nil && !o.Compat:
+		req.exact = true
+	default:
+		return request{}, badRequest(`data must be "exact", where the server has no encoding of its own, or absent`)
 	}
 	return req, nil
 }

@@ -29,6 +29,7 @@ type stream struct {
 	heartbeat time.Duration
 	expires   time.Time
 	expiry    EndReason // for which the stream expires
+	refused   EndReason // for which it is not served
 	remote    string
 	opened    time.Time
 
@@ -120,21 +121,34 @@ func (s *stream) batch(b cdc.Batch) error {
 }
 
 // hello is the first frame. A reset that stands in for the start leaves with
-// it in one write.
-func (s *stream) hello(reset *control) error {
+// it in one write. Should the stream be cut between the two, the client comes
+// back with the id of the hello: it is then the cursor that was refused, and is
+// refused again.
+func (s *stream) hello(reset *cdc.ResetError) error {
 	s.greeted = true
 	s.timer.Stop()
 	if !s.expires.IsZero() {
 		s.timer = s.endAfter(time.Until(s.expires), s.expiry)
 	}
+	from, frames := s.pos, []control(nil)
+	if reset != nil {
+		from = refused(reset)
+		frames = append(frames, s.resetFrame(reset))
+	}
 	first := control{
-		name: nameHello, id: s.id(s.pos), retry: jitter(s.h.opts.Retry),
-		data: helloData{Log: s.pos.Epoch, From: s.pos},
+		name: nameHello, id: s.id(from), retry: jitter(s.h.opts.Retry),
+		data: helloData{Log: s.pos.Epoch, From: from},
 	}
-	if reset == nil {
-		return s.control(first)
+	return s.control(append([]control{first}, frames...)...)
+}
+
+// refused is the cursor that was refused, or another one that always will be.
+func refused(e *cdc.ResetError) cdc.Cursor {
+	c, err := cdc.ParseCursor(e.Requested)
+	if err != nil || c.Epoch == "" {
+		return cdc.Cursor{Epoch: string(cdc.ReasonMalformed)}
 	}
-	return s.control(first, *reset)
+	return c
 }
 
 // reset tells the client that the stream goes on elsewhere.
@@ -142,11 +156,14 @@ func (s *stream) reset(e *cdc.ResetError) error {
 	s.resets++
 	s.live = false
 	s.pos = e.Resume
-	frame := control{name: nameReset, id: s.id(e.Resume), data: newResetData(e)}
 	if !s.greeted {
-		return s.hello(&frame)
+		return s.hello(e)
 	}
-	return s.control(frame)
+	return s.control(s.resetFrame(e))
+}
+
+func (s *stream) resetFrame(e *cdc.ResetError) control {
+	return control{name: nameReset, id: s.id(e.Resume), data: newResetData(e)}
 }
 
 // progress tells that the cursor has moved over events that did not match.
@@ -238,7 +255,11 @@ func (s *stream) events(b cdc.Batch) error {
 
 // frames sends the frames of events, several with one write.
 func (s *stream) frames(epoch string, events []cdc.Event) error {
-	buf, n := s.h.ring.frames(epoch, events)
+	ring := s.h.ring
+	if s.request.exact {
+		ring = s.h.raw
+	}
+	buf, n := ring.frames(epoch, events)
 	if n == len(events) {
 		return s.out.write(buf)
 	}
@@ -263,7 +284,7 @@ func (s *stream) frames(epoch string, events []cdc.Event) error {
 		if len(events) == 0 {
 			return s.out.write(m.frames)
 		}
-		buf, n = s.h.ring.frames(epoch, events)
+		buf, n = ring.frames(epoch, events)
 	}
 }
 
