@@ -182,7 +182,8 @@ func (r *Remote) Bounds(ctx context.Context) (cdc.Bounds, error) {
 }
 
 // Read implements [cdc.Source]. A page that ended at its limit leaves the
-// stream open for the next one.
+// stream open for the next one; a HEAD request then makes sure that the log is
+// still the same.
 func (r *Remote) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
 	if r.ctx.Err() != nil {
 		return cdc.Page{}, cdc.ErrClosed
@@ -190,13 +191,34 @@ func (r *Remote) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Pag
 	if ctx.Err() != nil {
 		return cdc.Page{}, context.Cause(ctx)
 	}
-	s := r.resume(after)
-	if s == nil {
-		var err error
-		if s, err = r.open(ctx, cdc.After(after), ""); err != nil {
-			return cdc.Page{}, fmt.Errorf("sse: remote: read: %w", err)
+	if s := r.resume(after); s != nil {
+		page, err := r.readFrom(ctx, s, after, limit)
+		if err == nil && page.Next != after.Seq {
+			// What was sent before may be of a log that is no more.
+			b, err := r.Bounds(ctx)
+			if err == nil {
+				err = b.Check(after)
+			}
+			return page, err
 		}
+		if ctx.Err() != nil {
+			return cdc.Page{}, context.Cause(ctx)
+		}
+		// It had nothing more, but the log may have.
 	}
+	s, err := r.open(ctx, cdc.After(after), "")
+	if err != nil {
+		if ctx.Err() != nil {
+			return cdc.Page{}, context.Cause(ctx)
+		}
+		return cdc.Page{}, fmt.Errorf("sse: remote: read: %w", err)
+	}
+	return r.readFrom(ctx, s, after, limit)
+}
+
+// readFrom reads a page from the stream, and closes it or leaves it for the
+// next Read.
+func (r *Remote) readFrom(ctx context.Context, s *remoteStream, after cdc.Cursor, limit int) (cdc.Page, error) {
 	stop := context.AfterFunc(ctx, s.cancel)
 	page, more, err := s.page(after, max(limit, 1))
 	if !stop() || err != nil || !more {
@@ -204,7 +226,8 @@ func (r *Remote) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Pag
 	} else {
 		r.pause(s)
 	}
-	switch reset, isReset := errors.AsType[*cdc.ResetError](err); {
+	reset, isReset := errors.AsType[*cdc.ResetError](err)
+	switch {
 	case page.Next != after.Seq:
 		return page, nil // a stream that broke has still brought this
 	case ctx.Err() != nil:

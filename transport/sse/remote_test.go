@@ -210,7 +210,7 @@ func TestHubOnARemoteLog(t *testing.T) {
 	for c := range 10 {
 		group.Go(func() {
 			r := rand.New(rand.NewPCG(7, uint64(c)))
-			if err := cutClient(ctx, t, edge.Listener.Addr().String(), "/?after=beginning", r, events); err != nil {
+			if err := cutClient(ctx, edge.Listener.Addr().String(), "/?after=beginning", r, events); err != nil {
 				t.Errorf("client %d: %v", c, err)
 			}
 		})
