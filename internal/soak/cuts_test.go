@@ -83,7 +83,7 @@ func TestCutClients(t *testing.T) {
 				all[i] = c
 				group.Go(func() {
 					time.Sleep(rand.N(pick(time.Second, 10*time.Second)))
-					c.followAll(ctx, 1<<(pick(14, 10)+i%8), &last)
+					c.followAll(ctx, 1<<(14+i%8), &last)
 				})
 			}
 			stop := make(chan struct{})
