@@ -8,10 +8,14 @@ import (
 	"time"
 )
 
+// maxMoves is how often the beginning may move while a start is resolved. Only
+// a source that refuses its own floor makes it move so often.
+const maxMoves = 100
+
 // resolve finds the position of the start, yields the first batch and returns
 // the head that the log had after the subscription was made.
 func (f *follower) resolve(start Start) (head uint64, err error) {
-	for {
+	for moved := 0; ; moved++ {
 		b, err := await(f, f.log.Bounds)
 		if err != nil {
 			return 0, err
@@ -24,7 +28,7 @@ func (f *follower) resolve(start Start) (head uint64, err error) {
 		if start == Beginning || start != Latest && f.pos.Tag != "" {
 			err = f.prefetch()
 		}
-		if reset, ok := errors.AsType[*ResetError](err); ok && start == Beginning && reset.Reason != ReasonDiverged {
+		if reset, ok := errors.AsType[*ResetError](err); ok && start == Beginning && reset.Reason != ReasonDiverged && moved < maxMoves {
 			continue // the beginning has moved since Bounds
 		}
 		if err != nil {
