@@ -109,9 +109,8 @@ func heartbeatLive(t *trial) {
 	t.fill(log, 3)
 	s := t.follow("idle", log, cdc.Latest, &cdc.FollowOptions{Heartbeat: 2 * time.Millisecond})
 	s.live()
-	beats := func() int { s.mu.Lock(); defer s.mu.Unlock(); return s.batches }
 	for range 3 {
-		n := beats()
+		n := s.count()
 		s.await(verify.Bookmark, func() bool { return s.batches >= n+3 }, "three heartbeats of 2 ms")
 		t.fence(log, s)
 	}

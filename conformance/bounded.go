@@ -89,6 +89,13 @@ func slowStream(t *trial) {
 	t.record(log)
 }
 
+// count returns the number of batches so far.
+func (s *stream) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.batches
+}
+
 // hold makes the consumer of the stream stand still after its next batch.
 func (s *stream) hold() (resume func()) {
 	gate := make(chan struct{})
@@ -126,8 +133,9 @@ func (t *trial) overtaken(log handle, over cdc.Log, settle func()) {
 	s := t.follow("slow", over, cdc.Latest, &cdc.FollowOptions{PageSize: 20})
 	s.live()
 	resume := s.hold()
+	before := s.count()
 	seqs := t.bulk(log, floodSize)
-	s.await(verify.Live, func() bool { return len(s.events) > 0 }, "the first events")
+	s.await(verify.Live, func() bool { return s.batches > before }, "a batch after the append")
 	settle()
 	t.trim(log, seqs[floodSize-10])
 	resume()

@@ -127,7 +127,7 @@ func (f *follower) subscribe() (err error) {
 }
 
 func (f *follower) resolve(start cdc.Start) error {
-	for {
+	for moved := 0; ; moved++ {
 		b, err := f.log.Bounds(f.ctx)
 		if err != nil {
 			return err
@@ -161,7 +161,7 @@ func (f *follower) resolve(start cdc.Start) error {
 		if start == cdc.Beginning || c.Tag != "" {
 			_, err = f.log.Read(f.ctx, c, 1) // the tag, and whether the beginning has moved
 		}
-		if _, moved := errors.AsType[*cdc.ResetError](err); moved && start == cdc.Beginning {
+		if _, reset := errors.AsType[*cdc.ResetError](err); reset && start == cdc.Beginning && moved < 100 {
 			continue
 		}
 		if err != nil && start != cdc.Latest {
