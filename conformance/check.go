@@ -81,7 +81,7 @@ func (r Result) Passed() bool { return r.Skipped == "" && len(r.Faults) == 0 }
 // and the calls that led there.
 func (r Result) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", r.Case.Name(), r.Case.Sentence)
+	fmt.Fprintf(&b, "%s: %s\n  %s promises: %s\n", r.Case.Name(), r.Case.Sentence, r.Case.Guarantee, r.Case.Guarantee.Sentence())
 	for i, err := range r.Faults {
 		if i == 5 {
 			fmt.Fprintf(&b, "  and %d more\n", len(r.Faults)-i)

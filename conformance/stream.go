@@ -141,10 +141,34 @@ func (s *stream) await(g Guarantee, ok func() bool, format string, args ...any) 
 // streamFailed ends the case. What the judge says about the stream comes
 // first, because it says what is missing and not only that something is.
 func (t *trial) streamFailed(g Guarantee, s *stream, format string, args ...any) {
+	t.showHole(s)
 	t.stopStreams()
 	t.judge()
 	t.add(&Violation{Guarantee: g, Stream: s.name, Problem: fmt.Sprintf(format, args...)})
 	panic(ended{})
+}
+
+// showHole appends one more event and waits for it, so that what is missing
+// becomes a hole that the judge can see.
+func (t *trial) showHole(s *stream) {
+	if t.latest.Log == nil || s.ended() {
+		return
+	}
+	r, err := t.tryAppend(t.latest, t.event())
+	if err != nil {
+		return
+	}
+	t.trace.add("-- the stream waits; one more event is committed")
+	deadline := time.Now().Add(t.opts.Patience / 10)
+	for time.Now().Before(deadline) && lastSeq(s.got()) < r.Seqs[0] && !s.ended() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (s *stream) ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err != nil
 }
 
 // live waits until the stream has caught up.

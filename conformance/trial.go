@@ -30,6 +30,7 @@ type trial struct {
 	history  *verify.History
 	events   atomic.Uint64 // number of events made
 	places   int
+	latest   handle         // the log that was opened last
 	closers  []func() error // last first
 	streams  []*stream
 	exercise atomic.Int64 // how much was looked at
@@ -106,7 +107,8 @@ func (t *trial) open() handle {
 	if err := os.MkdirAll(at.Dir, 0o755); err != nil {
 		t.broken("open", err)
 	}
-	return t.openWith("Open", t.h.Open, at)
+	t.latest = t.openWith("Open", t.h.Open, at)
+	return t.latest
 }
 
 func (t *trial) openWith(what string, open func(context.Context, Place) (cdc.Log, error), at Place) handle {
