@@ -45,9 +45,9 @@ func open(b *testing.B, driver, dsn string) *sqlx.DB {
 	return db
 }
 
-func exec(b *testing.B, db *sqlx.DB, query string, args ...any) {
+func exec(b *testing.B, db *sqlx.DB, query string) {
 	b.Helper()
-	if _, err := db.ExecContext(context.Background(), query, args...); err != nil {
+	if _, err := db.ExecContext(context.Background(), query); err != nil {
 		b.Fatalf("%.80s: %v", query, err)
 	}
 }

@@ -53,10 +53,10 @@ func run(ctx context.Context, addr, dsn string) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer func() { _ = s.close() }() //nolint:contextcheck // ctx has ended; it takes no time
 	server := &http.Server{Addr: addr, Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second}
-	server.RegisterOnShutdown(func() { _ = s.stream.Close() }) // its clients come back later
-	context.AfterFunc(ctx, func() {
+	server.RegisterOnShutdown(func() { _ = s.stream.Close() }) //nolint:contextcheck // ctx has ended; its clients come back later
+	context.AfterFunc(ctx, func() {                            //nolint:contextcheck // ctx has ended
 		deadline, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = server.Shutdown(deadline) // what is still open then ends with the process
@@ -90,7 +90,7 @@ func openShop(ctx context.Context, dsn string) (*shop, error) {
 		s.stream, err = sse.NewHandler(s.log, nil)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.close()) //nolint:contextcheck // it takes no time
 	}
 	return s, nil
 }

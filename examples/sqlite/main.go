@@ -51,10 +51,10 @@ func run(ctx context.Context, addr, file string) error {
 	if err != nil {
 		return err
 	}
-	defer a.close()
+	defer func() { _ = a.close() }() //nolint:contextcheck // ctx has ended; it takes no time
 	server := &http.Server{Addr: addr, Handler: a.routes(), ReadHeaderTimeout: 10 * time.Second}
-	server.RegisterOnShutdown(func() { _ = a.stream.Close() }) // its clients come back later
-	context.AfterFunc(ctx, func() {
+	server.RegisterOnShutdown(func() { _ = a.stream.Close() }) //nolint:contextcheck // ctx has ended; its clients come back later
+	context.AfterFunc(ctx, func() {                            //nolint:contextcheck // ctx has ended
 		deadline, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = server.Shutdown(deadline) // what is still open then ends with the process
@@ -81,7 +81,7 @@ func openApp(ctx context.Context, file string) (*app, error) {
 	}
 	a := &app{db: db}
 	if _, err := db.ExecContext(ctx, schema); err != nil {
-		return nil, errors.Join(err, a.close())
+		return nil, errors.Join(err, a.close()) //nolint:contextcheck // it takes no time
 	}
 	a.log, err = sqllog.Open(ctx, db, &sqllog.Options{Columns: &sqllog.Columns{
 		Seq: "seq", Topic: "project_id", Key: "session_id", Type: "type", Data: "payload", Time: "created_at",
@@ -90,7 +90,7 @@ func openApp(ctx context.Context, file string) (*app, error) {
 		a.stream, err = sse.NewHandler(a.log, &sse.Options{Compat: true, MaxReplay: 10_000})
 	}
 	if err != nil {
-		return nil, errors.Join(err, a.close())
+		return nil, errors.Join(err, a.close()) //nolint:contextcheck // it takes no time
 	}
 	return a, nil
 }

@@ -36,8 +36,10 @@ func StartMariaDB(tb testing.TB, settings ...string) *MariaDB {
 		Missing(tb, "mariadb", err.Error())
 	}
 	m := &MariaDB{server: server, settings: settings, Port: freePort(tb), folder: tb.TempDir()}
-	out, err := exec.Command(install, append([]string{"--no-defaults", "--datadir=" + filepath.Join(m.folder, "data"),
-		"--auth-root-authentication-method=normal", "--skip-test-db"}, asUser()...)...).CombinedOutput()
+	out, err := exec.Command(install, append([]string{
+		"--no-defaults", "--datadir=" + filepath.Join(m.folder, "data"),
+		"--auth-root-authentication-method=normal", "--skip-test-db",
+	}, asUser()...)...).CombinedOutput()
 	if err != nil {
 		tb.Fatalf("mariadb-install-db: %v\n%s", err, out)
 	}
@@ -57,9 +59,11 @@ func asUser() []string {
 // Start starts the server again after Kill, on the same port and data.
 func (m *MariaDB) Start(tb testing.TB) {
 	tb.Helper()
-	args := []string{"--no-defaults", "--datadir=" + filepath.Join(m.folder, "data"), "--port=" + strconv.Itoa(m.Port),
+	args := []string{
+		"--no-defaults", "--datadir=" + filepath.Join(m.folder, "data"), "--port=" + strconv.Itoa(m.Port),
 		"--bind-address=127.0.0.1", "--socket=" + filepath.Join(m.folder, "s"), "--pid-file=" + filepath.Join(m.folder, "pid"),
-		"--innodb-flush-log-at-trx-commit=2", "--max-connections=300", "--skip-name-resolve"}
+		"--innodb-flush-log-at-trx-commit=2", "--max-connections=300", "--skip-name-resolve",
+	}
 	for _, s := range m.settings {
 		args = append(args, "--"+s)
 	}
@@ -77,7 +81,7 @@ func (m *MariaDB) greets() bool {
 	if err != nil {
 		return false
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // only frees it
 	_ = conn.SetReadDeadline(time.Now().Add(time.Second))
 	n, err := conn.Read(make([]byte, 1))
 	return n == 1 && err == nil

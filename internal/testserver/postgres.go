@@ -47,7 +47,7 @@ func StartPostgres(tb testing.TB, settings ...string) *Postgres {
 func (p *Postgres) initData(tb testing.TB) {
 	tb.Helper()
 	// Not tb.TempDir(): another user could not enter it.
-	folder, err := os.MkdirTemp("", "gapless-postgres-")
+	folder, err := os.MkdirTemp("", "gapless-postgres-") //nolint:usetesting // see above
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -70,8 +70,10 @@ func (p *Postgres) initData(tb testing.TB) {
 // Start starts the server again after Kill, on the same port and data.
 func (p *Postgres) Start(tb testing.TB) {
 	tb.Helper()
-	args := []string{"-D", p.data, "-p", strconv.Itoa(p.Port), "-h", "127.0.0.1", "-k", "",
-		"-c", "fsync=off", "-c", "max_connections=200"}
+	args := []string{
+		"-D", p.data, "-p", strconv.Itoa(p.Port), "-h", "127.0.0.1", "-k", "",
+		"-c", "fsync=off", "-c", "max_connections=200",
+	}
 	for _, s := range p.settings {
 		args = append(args, "-c", s)
 	}

@@ -139,7 +139,7 @@ func freePort(tb testing.TB) int {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }() // only frees it
 	return l.Addr().(*net.TCPAddr).Port
 }
 

@@ -50,12 +50,12 @@ func (p *Proxy) accept() {
 }
 
 func (p *Proxy) relay(client net.Conn) {
-	defer client.Close()
+	defer func() { _ = client.Close() }() // only frees it
 	server, err := net.Dial("tcp", p.target)
 	if err != nil {
 		return // the client sees its connection close
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }() // only frees it
 	if !p.add(client, server) {
 		return
 	}
@@ -84,8 +84,8 @@ func (p *Proxy) remove(conns ...net.Conn) {
 }
 
 func (p *Proxy) copy(to, from net.Conn) {
-	defer to.Close()
-	defer from.Close()
+	defer func() { _ = to.Close() }()   // only frees it
+	defer func() { _ = from.Close() }() // only frees it
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)

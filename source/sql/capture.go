@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // Table says which changes of a table become events, whoever makes them.
@@ -139,8 +141,8 @@ func (c *capture) settle() error {
 			*f = c.on.table
 		}
 	}
-	if strings.HasPrefix(t.Type, "cdc.") {
-		return fmt.Errorf("Table.Type %q begins with the reserved cdc.", t.Type)
+	if strings.HasPrefix(t.Type, cdc.ReservedTypePrefix) {
+		return fmt.Errorf("the Type %q begins with the reserved %q", t.Type, cdc.ReservedTypePrefix)
 	}
 	return nil
 }

@@ -56,8 +56,11 @@ func (c *capture) sqliteInsert(what, keyOf string, before, after bool) string {
 	}
 	names, values := []string{}, []string{}
 	for _, f := range [...]struct{ column, value string }{
-		{s.columns.Topic, literal(SQLite, c.table.Topic)}, {s.columns.Type, literal(SQLite, c.table.Type+"."+what)},
-		{s.columns.Key, c.keyText(keyOf, "json_array(%)", "CAST(% AS TEXT)")}, {s.columns.Data, data}, {s.columns.Time, now},
+		{s.columns.Topic, literal(SQLite, c.table.Topic)},
+		{s.columns.Type, literal(SQLite, c.table.Type+"."+what)},
+		{s.columns.Key, c.keyText(keyOf, "json_array(%)", "CAST(% AS TEXT)")},
+		{s.columns.Data, data},
+		{s.columns.Time, now},
 	} {
 		if f.column != "" {
 			names, values = append(names, s.names.quote(f.column)), append(values, f.value)

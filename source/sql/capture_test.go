@@ -148,10 +148,10 @@ func TestCaptureRefusesWhatItCannotDo(t *testing.T) {
 		l, db := v.fresh(t)
 		mustExec(t, db, "CREATE TABLE keyless (a INTEGER)")
 		for want, table := range map[string]sqllog.Table{
-			"does not exist":    {Name: "nowhere"},
-			"no primary key":    {Name: "keyless"},
-			`no column "b"`:     {Name: "keyless", Key: []string{"a"}, Columns: []string{"b"}},
-			"the reserved cdc.": {Name: "keyless", Key: []string{"a"}, Type: "cdc.x"},
+			"does not exist": {Name: "nowhere"},
+			"no primary key": {Name: "keyless"},
+			`no column "b"`:  {Name: "keyless", Key: []string{"a"}, Columns: []string{"b"}},
+			"the reserved":   {Name: "keyless", Key: []string{"a"}, Type: "cdc.x"},
 		} {
 			if err := l.Capture(t.Context(), table); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("Capture(%+v): got %v, want %q", table, err, want)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-
 	"testing"
 
 	"github.com/jmoiron/sqlx"
@@ -38,7 +37,6 @@ type stand struct {
 	proxy *testserver.Proxy // nil on SQLite
 	admin *sqlx.DB          // not through the proxy; nil on SQLite
 	dsn   string            // through the proxy; empty on SQLite
-
 }
 
 // handle is an open log with the pool that is its own.
@@ -117,7 +115,7 @@ func (t *transaction) Commit(context.Context) error   { return t.tx.Commit() }
 func (t *transaction) Rollback(context.Context) error { return t.tx.Rollback() }
 
 // rewind leaves the tables as they were when seq was the head.
-func (s *stand) rewind(ctx context.Context, at conformance.Place, log cdc.Log, seq uint64) error {
+func (s *stand) rewind(ctx context.Context, _ conformance.Place, log cdc.Log, seq uint64) error {
 	h := log.(*handle)
 	table := h.table
 	var floor uint64

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/gapless-go/gapless/cdc"
 	"github.com/jmoiron/sqlx"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // drawn is what modes Fence and AtCommit have in common: PostgreSQL tables

@@ -55,7 +55,7 @@ func (f *feeds) kick() {
 // subscribe has taken effect once it is registered with the feed's Notifier:
 // each later poll that finds a change wakes it.
 func (f *feeds) subscribe(ctx context.Context) (*subscription, error) {
-	feed, err := f.join()
+	feed, err := f.join() //nolint:contextcheck // the feed outlives this call
 	if err != nil {
 		return nil, err
 	}

@@ -4,8 +4,9 @@ import (
 	"context"
 	"time"
 
-	"github.com/gapless-go/gapless/cdc"
 	"github.com/jmoiron/sqlx"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // saveInterval is the least time between two writes of the stable head, from

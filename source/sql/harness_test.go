@@ -87,9 +87,9 @@ func connect(tb testing.TB, driver, dsn string) *sqlx.DB {
 	return db
 }
 
-func mustExec(tb testing.TB, db *sqlx.DB, query string, args ...any) {
+func mustExec(tb testing.TB, db *sqlx.DB, query string) {
 	tb.Helper()
-	if _, err := db.ExecContext(context.Background(), db.Rebind(query), args...); err != nil {
+	if _, err := db.ExecContext(context.Background(), query); err != nil {
 		tb.Fatalf("%s: %v", query, err)
 	}
 }

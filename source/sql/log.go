@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/gapless-go/gapless/cdc"
 	"github.com/jmoiron/sqlx"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // Tx is the part of the caller's transaction that AppendTx needs: *sql.Tx,
@@ -188,8 +189,12 @@ func (c Columns) missing(e cdc.Event) []string {
 		name, column string
 		set          bool
 	}{
-		{"ID", c.ID, e.ID != ""}, {"Topic", c.Topic, e.Topic != ""}, {"Type", c.Type, e.Type != ""},
-		{"Key", c.Key, e.Key != ""}, {"Data", c.Data, len(e.Data) > 0}, {"Meta", c.Meta, len(e.Meta) > 0},
+		{"ID", c.ID, e.ID != ""},
+		{"Topic", c.Topic, e.Topic != ""},
+		{"Type", c.Type, e.Type != ""},
+		{"Key", c.Key, e.Key != ""},
+		{"Data", c.Data, len(e.Data) > 0},
+		{"Meta", c.Meta, len(e.Meta) > 0},
 	} {
 		if f.set && f.column == "" {
 			fields = append(fields, f.name)

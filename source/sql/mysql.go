@@ -82,7 +82,7 @@ func (m mysqlMover) choose(ctx context.Context, tx *sqlx.Tx, head uint64) (place
 	if err != nil {
 		return nil, 0, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // only frees it
 	seen := map[string]bool{}
 	for rows.Next() {
 		var pos uint64
@@ -129,7 +129,7 @@ func mysqlLocked(ctx context.Context, db *sqlx.DB, s settings, fn func(conn *sql
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // only frees it
 	name := "gapless " + s.names.table
 	name = name[:min(len(name), 64)]
 	var locked bool

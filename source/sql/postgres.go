@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/gapless-go/gapless/cdc"
 	"github.com/jmoiron/sqlx"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // postgresServer identifies the server and its history: a restored copy has

@@ -193,7 +193,7 @@ type rowPage struct {
 // collect reads the rows of a statement that was asked for `asked` events
 // above after, and perhaps the one at it, and returns at most limit of them.
 func (s *sizer) collect(rows *sql.Rows, after uint64, asked, limit int) (rowPage, error) {
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // only frees it
 	var p rowPage
 	var r row
 	found, bytes, seen, last := false, 0, 0, after

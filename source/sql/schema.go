@@ -148,10 +148,10 @@ func verify(ctx context.Context, db *sqlx.DB, s settings) error {
 		return p.err(s)
 	}
 	var err error
-	switch {
-	case s.Dialect == SQLite:
+	switch s.Dialect {
+	case SQLite:
 		err = p.verifySQLite(ctx, db, s)
-	case s.Dialect == Postgres:
+	case Postgres:
 		err = p.verifyPostgres(ctx, db, s)
 	}
 	if err == nil {
@@ -245,7 +245,8 @@ func (p *problems) verifyHead(ctx context.Context, db *sqlx.DB, s settings) erro
 
 // columnsOf describes a table; none if it does not exist.
 func columnsOf(ctx context.Context, db *sqlx.DB, s settings, table string) (map[string]column, error) {
-	query, args := "", []any{}
+	var query string
+	var args []any
 	switch s.Dialect {
 	case SQLite:
 		schema := s.names.schema
@@ -266,7 +267,7 @@ func columnsOf(ctx context.Context, db *sqlx.DB, s settings, table string) (map[
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // only frees it
 	columns := map[string]column{}
 	for rows.Next() {
 		var name string

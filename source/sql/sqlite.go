@@ -10,8 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gapless-go/gapless/cdc"
 	"github.com/jmoiron/sqlx"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // sqlite is the engine of mode SingleWriter. SQLite runs one writing
@@ -160,17 +161,17 @@ func (e *sqlite) write(ctx context.Context, fn func(conn *sqlx.Conn) error) erro
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // only frees it
 	if err := retryBusy(ctx, func() error { return exec(ctx, conn, "BEGIN IMMEDIATE") }); err != nil {
 		return err
 	}
 	if err := fn(conn); err != nil {
-		abandon(conn)
+		abandon(conn) //nolint:contextcheck // rolls back though ctx has ended
 		return err
 	}
 	// A COMMIT that has begun is seen through, so that its outcome is known.
 	if err := retryBusy(ctx, func() error { return exec(context.WithoutCancel(ctx), conn, "COMMIT") }); err != nil {
-		abandon(conn)
+		abandon(conn) //nolint:contextcheck // rolls back though ctx has ended
 		return err
 	}
 	return nil

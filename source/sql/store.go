@@ -8,8 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gapless-go/gapless/cdc"
 	"github.com/jmoiron/sqlx"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // store is what the engines have in common: the head table, pages read by one
@@ -303,7 +304,7 @@ func (t *store) seqsOf(ctx context.Context, q sqlx.QueryerContext, events []cdc.
 }
 
 func scanSeqs(rows *sql.Rows, known map[string]uint64) error {
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // only frees it
 	for rows.Next() {
 		var id string
 		var seq int64

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,8 +59,7 @@ type committed struct {
 
 // run writes until ctx ends. Transactions that fail are rolled back and
 // counted as such.
-func (w workload) run(ctx context.Context, db *sqlx.DB, log *sqllog.Log, name string, done *committed) (commits int64) {
-	var count atomic.Int64
+func (w workload) run(ctx context.Context, db *sqlx.DB, log *sqllog.Log, name string, done *committed) {
 	var wg sync.WaitGroup
 	for n := range w.writers {
 		wg.Go(func() {
@@ -69,7 +67,6 @@ func (w workload) run(ctx context.Context, db *sqlx.DB, log *sqllog.Log, name st
 			for i := 0; ctx.Err() == nil; i++ {
 				id := fmt.Sprintf("%s-%d-%d", name, n, i)
 				if err := w.transaction(ctx, db, log, id, r); err == nil {
-					count.Add(1)
 					done.mu.Lock()
 					done.at[id+"a"], done.at[id+"b"] = time.Now(), time.Now()
 					done.mu.Unlock()
@@ -78,7 +75,6 @@ func (w workload) run(ctx context.Context, db *sqlx.DB, log *sqllog.Log, name st
 		})
 	}
 	wg.Wait()
-	return count.Load()
 }
 
 var errRollback = fmt.Errorf("rolled back on purpose")
