@@ -165,14 +165,15 @@ func (f *feed) run(ctx context.Context) {
 		if busy {
 			changed = time.Now()
 		}
-		if f.note(b, err) {
+		news := f.note(b, err)
+		if news {
 			changed = time.Now()
 			f.wake.Notify()
 		}
 		if err != nil {
 			return
 		}
-		timer.Reset(f.pause(time.Since(changed), time.Since(start)))
+		timer.Reset(f.pause(news, time.Since(changed), time.Since(start)))
 	}
 }
 
@@ -190,13 +191,16 @@ func (f *feed) note(b cdc.Bounds, err error) bool {
 }
 
 // pause is the time to the next poll: an eighth of the silence so far, within
-// the options' limits, and never so short that polling is all that the database
-// does. While another process numbers events and tells us, ours rests.
-func (f *feed) pause(silence, cost time.Duration) time.Duration {
+// the options' limits. Unless there was news it is never so short that polling
+// is all that the database does. While another process numbers events and tells us, ours rests.
+func (f *feed) pause(news bool, silence, cost time.Duration) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if time.Since(f.remote) < f.settings.MaxPollInterval {
 		return f.settings.MaxPollInterval
+	}
+	if news {
+		return f.settings.PollInterval
 	}
 	return max(f.settings.PollInterval, min(silence/8, f.settings.MaxPollInterval), min(cost, time.Second))
 }

@@ -170,7 +170,8 @@ func (f *fencer) settle(ctx context.Context) (cdc.Bounds, error) {
 	return b, err
 }
 
-// read serves what lies below the known stable head at once.
+// read serves what lies below the known stable head at once, and moves it only
+// if that is nothing: a reader under load comes back anyway.
 func (f *fencer) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
 	if err := f.acquire(ctx); err != nil {
 		return cdc.Page{}, err
@@ -178,7 +179,7 @@ func (f *fencer) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Pag
 	known := f.fence.stable
 	f.release()
 	p, err := f.query(ctx, after, limit, int64(known))
-	if err == nil && !p.full {
+	if err == nil && len(p.events) == 0 {
 		stable, _, rerr := f.refresh(ctx)
 		if err = rerr; err == nil {
 			p, err = f.query(ctx, after, limit, int64(stable))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
 
@@ -24,7 +25,8 @@ const moveBatch = 1000
 // that the passes before it did.
 type sequencer struct {
 	*store
-	sql sequencerSQL
+	sql    sequencerSQL
+	streak atomic.Bool // the last poll numbered events
 }
 
 // sequencerSQL is what differs between PostgreSQL and MySQL.
@@ -77,9 +79,10 @@ func (q *sequencer) withHead(ctx context.Context, lock string, fn func(tx *sqlx.
 	return b, commit(ctx, tx)
 }
 
-// pass numbers one batch; more says that there may be others in the inbox. It
-// waits for a pass that is running, or returns errNotLocked.
-func (q *sequencer) pass(ctx context.Context, wait bool) (b cdc.Bounds, more bool, err error) {
+// pass numbers one batch and says how many rows it took out of the inbox: a
+// full moveBatch if there may be others. It waits for a pass that is running,
+// or returns errNotLocked.
+func (q *sequencer) pass(ctx context.Context, wait bool) (b cdc.Bounds, taken int, err error) {
 	if q.sql.number != "" {
 		return q.passAtOnce(ctx, wait)
 	}
@@ -88,26 +91,27 @@ func (q *sequencer) pass(ctx context.Context, wait bool) (b cdc.Bounds, more boo
 		lock = q.sql.tryLock
 	}
 	b, err = q.withHead(ctx, lock, func(tx *sqlx.Tx, b *cdc.Bounds) error {
-		taken, numbered, err := q.sql.move(ctx, tx, b.Head)
-		more = taken == moveBatch
+		var numbered int
+		var err error
+		taken, numbered, err = q.sql.move(ctx, tx, b.Head)
 		b.Head += uint64(numbered)
 		return err
 	})
-	return b, more, err
+	return b, taken, err
 }
 
 // passAtOnce saves the round trips of a transaction.
-func (q *sequencer) passAtOnce(ctx context.Context, wait bool) (b cdc.Bounds, more bool, err error) {
+func (q *sequencer) passAtOnce(ctx context.Context, wait bool) (b cdc.Bounds, taken int, err error) {
 	var epoch sql.NullString
-	var floor, head, taken sql.NullInt64
-	if err := q.db.QueryRowContext(ctx, q.sql.number, moveBatch, wait, q.settings.token).Scan(&epoch, &floor, &head, &taken); err != nil {
-		return b, false, err
+	var floor, head, rows sql.NullInt64
+	if err := q.db.QueryRowContext(ctx, q.sql.number, moveBatch, wait, q.settings.token).Scan(&epoch, &floor, &head, &rows); err != nil {
+		return b, 0, err
 	}
 	if !epoch.Valid {
-		return b, false, errNotLocked
+		return b, 0, errNotLocked
 	}
 	b = cdc.Bounds{Epoch: epoch.String, Floor: uint64(floor.Int64), Head: uint64(head.Int64), Last: uint64(head.Int64)}
-	return b, taken.Int64 == moveBatch, nil
+	return b, int(rows.Int64), nil
 }
 
 // settle implements engine: it waits for a pass that is running, because that
@@ -118,24 +122,29 @@ func (q *sequencer) settle(ctx context.Context) (cdc.Bounds, error) {
 		return st.bounds, err
 	}
 	for {
-		b, more, err := q.pass(ctx, true)
-		if err != nil || !more {
+		b, taken, err := q.pass(ctx, true)
+		if err != nil || taken < moveBatch {
 			return b, err
 		}
 	}
 }
 
-// poll implements engine.
+// poll implements engine. After a pass that found something the next begins
+// without looking first.
 func (q *sequencer) poll(ctx context.Context) (b cdc.Bounds, busy bool, err error) {
-	st, err := q.peek(ctx)
-	if err != nil || !st.pending {
-		return st.bounds, false, err
+	if !q.streak.Load() {
+		st, err := q.peek(ctx)
+		if err != nil || !st.pending {
+			return st.bounds, false, err
+		}
 	}
-	b, _, err = q.pass(ctx, false)
+	b, taken, err := q.pass(ctx, false)
+	q.streak.Store(taken > 0)
 	if errors.Is(err, errNotLocked) {
-		return st.bounds, true, nil
+		st, err := q.peek(ctx)
+		return st.bounds, true, err
 	}
-	return b, true, err
+	return b, taken > 0, err
 }
 
 // read numbers what is pending only if there is nothing else to return: a
