@@ -65,6 +65,9 @@ func (f *feeds) subscribe(ctx context.Context) (*subscription, error) {
 		return nil, err
 	}
 	st, err := retryCut(ctx, f.engine.peek)
+	if err == nil {
+		_, err = feed.status() // it may have failed, and woken all, before this one was registered
+	}
 	if err != nil {
 		_ = sub.Close() // only frees it
 		f.leave(feed)
