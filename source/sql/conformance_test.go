@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -57,6 +58,7 @@ func (h *handle) Close() error {
 func harness(t *testing.T, v variant) conformance.Harness {
 	s := &stand{tb: t, v: v}
 	h := conformance.Harness{Open: s.open, Second: s.open, Reopen: s.open, Begin: s.begin, Writers: 3, Rewind: s.rewind, Break: s.breakReads}
+	h.Crash = &conformance.Crash{Command: s.child}
 	if v.name == "sqlite" {
 		h.Writers = 1
 		return h
@@ -74,15 +76,41 @@ func harness(t *testing.T, v variant) conformance.Harness {
 	return h
 }
 
-func (s *stand) pool(at conformance.Place) (*sqlx.DB, error) {
+// address is the driver and DSN of a place's database.
+func (s *stand) address(at conformance.Place) (driver, dsn string) {
 	if s.dsn == "" {
-		return sqlx.Open("sqlite", "file:"+at.Dir+"/log.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_txlock=immediate")
+		return "sqlite", "file:" + at.Dir + "/log.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_txlock=immediate"
 	}
-	return sqlx.Open(s.admin.DriverName(), s.dsn)
+	return s.admin.DriverName(), s.dsn
+}
+
+// childEnv makes the test binary a process that appends until it is killed; it
+// has driver, DSN, mode and table, separated by newlines.
+const childEnv = "GAPLESS_SQL_CHILD"
+
+func (s *stand) child(ctx context.Context, at conformance.Place) *exec.Cmd {
+	driver, dsn := s.address(at)
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+strings.Join([]string{driver, dsn, string(s.v.opts.Mode), at.Name}, "\n"))
+	return cmd
+}
+
+// appendUntilKilled is the process of child.
+func appendUntilKilled(spec string) error {
+	words := strings.Split(spec, "\n")
+	db, err := sqlx.Open(words[0], words[1])
+	if err != nil {
+		return err
+	}
+	log, err := sqllog.Open(context.Background(), db, &sqllog.Options{Mode: sqllog.Mode(words[2]), Table: words[3], NoSchema: true})
+	if err != nil {
+		return err
+	}
+	return conformance.CrashChild(context.Background(), log, os.Stdout)
 }
 
 func (s *stand) open(ctx context.Context, at conformance.Place) (cdc.Log, error) {
-	db, err := s.pool(at)
+	db, err := sqlx.Open(s.address(at))
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package sqllog_test
 
 import (
+	"fmt"
 	"os"
 	"testing"
 )
@@ -31,6 +32,10 @@ func TestMain(m *testing.M) {
 	if spec := os.Getenv(writerEnv); spec != "" {
 		writeUntilKilled(spec)
 		return
+	}
+	if spec := os.Getenv(childEnv); spec != "" {
+		fmt.Fprintln(os.Stderr, appendUntilKilled(spec))
+		os.Exit(1)
 	}
 	shared.tb = &mainTB{}
 	code := m.Run()
