@@ -45,7 +45,11 @@ func lastOf(sequence string) string {
 	return "(SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM " + sequence + ")"
 }
 
-// newDrawn reads the rows that fulfil bound, a WHERE clause for the column SEQ
+// setBack stands for the identity of a server whose sequence is below what the
+// log has given.
+const setBack = "sequence-set-back"
+
+// newDrawn reads the rows that fulfil bound, a condition for the column SEQ
 // with the parameter $1; empty: all rows.
 func newDrawn(ctx context.Context, db *sqlx.DB, s settings, bound string) (*drawn, error) {
 	sequence, err := sequenceOf(ctx, db, s)
@@ -57,27 +61,24 @@ func newDrawn(ctx context.Context, db *sqlx.DB, s settings, bound string) (*draw
 		return nil, err
 	}
 	n, seq := s.names, s.names.quote(s.columns.Seq)
-	head := fmt.Sprintf("greatest(h.floor, h.head, coalesce((SELECT max(%s) FROM %s%s), 0))", seq, n.log, strings.Replace(bound, "SEQ", seq, 1))
-	d := &drawn{sequence: sequence}
-	// A sequence below what the log has given shows that somebody set it back.
-	state := strings.Replace(postgresState(n, head, "greatest(h.head, "+lastOf(sequence)+")", "false"), "("+postgresServer+")",
-		"CASE WHEN "+lastOf(sequence)+" < greatest(h.floor, h.head) THEN 'sequence-set-back' ELSE "+postgresServer+" END", 1)
-	state = strings.Replace(state, "NULL::timestamptz", "NULL", 1) // the union finds the type of the mapped column
-	and := " WHERE "
-	if bound != "" {
-		and = strings.Replace(bound, "SEQ", seq, 1) + " AND "
+	from, limit := "$1", "$2"
+	if bound == "" {
+		bound = "true"
+	} else {
+		bound, from, limit = strings.ReplaceAll(bound, "SEQ", seq), "$2", "$3"
 	}
-	params := [2]string{"$1", "$2"}
-	if bound != "" {
-		params = [2]string{"$2", "$3"}
-	}
-	d.store = &store{
+	state := postgresState{
+		head:    fmt.Sprintf("greatest(h.floor, h.head, coalesce((SELECT max(%s) FROM %s WHERE %s), 0))", seq, n.log, bound),
+		last:    "greatest(h.head, " + lastOf(sequence) + ")",
+		pending: "false",
+		server:  "CASE WHEN " + lastOf(sequence) + " < greatest(h.floor, h.head) THEN '" + setBack + "' ELSE " + postgresServer + " END",
+	}.sql(n)
+	d := &drawn{sequence: sequence, store: &store{
 		db: db, settings: s, stateSQL: state, onKnownID: onKnownID(s),
-		pageSQL: fmt.Sprintf("%s UNION ALL (SELECT %s FROM %s%s%s >= %s ORDER BY %s LIMIT %s)",
-			state, postgresSelect(s, columns), n.log, and, seq, params[0], seq, params[1]),
-		cast: func(string) string { return "?" },
-	}
-	d.now = postgresNow(columns[s.columns.Time].kind)
+		pageSQL: fmt.Sprintf("%s UNION ALL (SELECT %s FROM %s WHERE %s AND %s >= %s ORDER BY %s LIMIT %s)",
+			state, postgresSelect(s, columns), n.log, bound, seq, from, seq, limit),
+		now: postgresNow(columns[s.columns.Time].kind),
+	}}
 	d.rewound = d.restart
 	return d, nil
 }
@@ -129,7 +130,7 @@ func postgresSelect(s settings, columns map[string]column) string {
 // back and no row is left above it, as TRUNCATE … RESTART IDENTITY does.
 // Otherwise the next rows would appear below those that were read already.
 func (d *drawn) restart(ctx context.Context, st state) error {
-	if st.current != "sequence-set-back" {
+	if st.current != setBack {
 		return d.newServer(ctx, st)
 	}
 	n, seq := d.settings.names, d.settings.names.quote(d.settings.columns.Seq)

@@ -36,7 +36,7 @@ type fencer struct {
 func newFencer(ctx context.Context, db *sqlx.DB, s settings) (*fencer, error) {
 	// What another process has stored as stable may lie above what this one
 	// knows: events and head must end at the same place.
-	d, err := newDrawn(ctx, db, s, " WHERE SEQ <= greatest($1, (SELECT head FROM "+s.names.head+" WHERE one = 1))")
+	d, err := newDrawn(ctx, db, s, "SEQ <= greatest($1, (SELECT head FROM "+s.names.head+" WHERE one = 1))")
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,6 @@ func newMySQLSequencer(db *sqlx.DB, s settings) *sequencer {
 		db: db, settings: s, stateSQL: state,
 		pageSQL: "(" + state + ") UNION ALL (SELECT seq, id, topic, type, `key`, time, data, meta FROM " + n.log + " WHERE seq >= ? ORDER BY seq LIMIT ?)",
 		now:     mysqlNow,
-		cast:    func(string) string { return "?" },
 	}
 	t.rewound = t.newServer
 	lock := "SELECT epoch, floor, head FROM " + n.head + " WHERE one = 1 FOR UPDATE"

@@ -15,11 +15,15 @@ import (
 const postgresServer = `CASE WHEN pg_is_in_recovery() THEN '` + replicaServer + `' ELSE (SELECT system_identifier::text FROM pg_control_system())` +
 	` || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END`
 
-// postgresState is the state's row; head, last and pending are expressions.
-func postgresState(n names, head, last, pending string) string {
+// postgresState has the expressions of the state's row.
+type postgresState struct {
+	head, last, pending, server string
+}
+
+func (e postgresState) sql(n names) string {
 	return fmt.Sprintf(`SELECT 0::bigint AS seq, h.epoch AS id, h.floor::text AS topic, (%s)::text AS type, (%s)::text AS key,`+
-		` NULL::timestamptz AS time, NULL::bytea AS data, (CASE WHEN %s THEN '1 ' ELSE '0 ' END) || h.server || ' ' || (%s) AS meta`+
-		` FROM %s h WHERE h.one = 1`, head, last, pending, postgresServer, n.head)
+		` NULL AS time, NULL::bytea AS data, (CASE WHEN %s THEN '1 ' ELSE '0 ' END) || h.server || ' ' || (%s) AS meta`+
+		` FROM %s h WHERE h.one = 1`, e.head, e.last, e.pending, e.server, n.head)
 }
 
 const postgresEvents = `SELECT seq, id, topic, type, key, time, data, meta::text FROM %s WHERE seq >= $1 ORDER BY seq LIMIT $2`
@@ -30,7 +34,6 @@ func newPostgresStore(db *sqlx.DB, s settings, state string) *store {
 		stateSQL: state,
 		pageSQL:  state + " UNION ALL (" + fmt.Sprintf(postgresEvents, s.names.log) + ")",
 		now:      "clock_timestamp()",
-		cast:     func(string) string { return "?" },
 	}
 	t.rewound = t.newServer
 	return t
@@ -41,8 +44,8 @@ func newSequencer(db *sqlx.DB, s settings) *sequencer {
 		return newMySQLSequencer(db, s)
 	}
 	n := s.names
-	state := postgresState(n, "h.head", "h.head", "EXISTS (SELECT 1 FROM "+n.inbox+")")
-	q := &sequencer{store: newPostgresStore(db, s, state)}
+	state := postgresState{head: "h.head", last: "h.head", pending: "EXISTS (SELECT 1 FROM " + n.inbox + ")", server: postgresServer}
+	q := &sequencer{store: newPostgresStore(db, s, state.sql(n))}
 	lock := "SELECT epoch, floor, head FROM " + n.head + " WHERE one = 1 FOR UPDATE"
 	q.sql = sequencerSQL{
 		lock: lock, tryLock: lock + " SKIP LOCKED",

@@ -42,7 +42,6 @@ func newSQLite(db *sqlx.DB, s settings) *sqlite {
 		` '0 - ' || CASE WHEN %[1]s < h.floor THEN 'rewound' ELSE '-' END AS meta FROM %[2]s h WHERE h.one = 1`, sqliteNumber(n), n.head)
 	t := &store{
 		db: db, settings: s, stateSQL: state, now: sqliteNow, onKnownID: onKnownID(s),
-		cast: func(string) string { return "?" },
 	}
 	if s.Columns != nil {
 		t.now = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"

@@ -20,10 +20,9 @@ type store struct {
 	settings settings
 	sizer    sizer
 
-	stateSQL string                     // the state alone, in the layout of row
-	pageSQL  string                     // the state and the events from ? on, at most ?
-	now      string                     // expression: the time as the log's column stores it
-	cast     func(column string) string // placeholder for a value of the column
+	stateSQL string // the state alone, in the layout of row
+	pageSQL  string // the state and the events from ? on, at most ?
+	now      string // expression: the time as the log's column stores it
 
 	onKnownID string // ends an INSERT of events with IDs, see onKnownID
 
@@ -205,7 +204,7 @@ func (t *store) columnList(withSeq bool) (columns, values string) {
 		add(c.Seq, "?")
 	}
 	for _, column := range [...]string{c.ID, c.Topic, c.Type, c.Key, c.Data, c.Meta} {
-		add(column, t.cast(column))
+		add(column, "?")
 	}
 	add(c.Time, t.now)
 	return strings.Join(names, ", "), "(" + strings.Join(marks, ", ") + ")"
