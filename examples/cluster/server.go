@@ -30,7 +30,7 @@ func serve(ctx context.Context, redisAddr string, stdin io.Reader, stdout io.Wri
 	if err != nil {
 		return err
 	}
-	defer func() { _ = stream.Close() }()
+	defer func() { _ = stream.Close() }() //nolint:contextcheck // it ends the streams, whatever ctx is
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err

@@ -51,7 +51,6 @@ type Log struct {
 	writer  writer
 	average atomic.Int64 // bytes of an event of the last page, 0 if none was read
 	largest atomic.Int64 // bytes of the largest event ever appended, as far as known
-
 }
 
 var (

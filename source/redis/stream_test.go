@@ -81,16 +81,31 @@ func TestStreamRemovals(t *testing.T) {
 		opts   redislog.StreamOptions
 		reason []cdc.Reason // for the cursors of entries 0, 4, 8 and 9 of ten; "" goes on
 	}{
-		{"MAXLEN 4", func(*redis.Client, []string) []any { return []any{"XTRIM", "s", "MAXLEN", 4} }, redislog.StreamOptions{},
-			[]cdc.Reason{cdc.ReasonTruncated, cdc.ReasonTruncated, "", ""}},
-		{"MAXLEN 0", func(*redis.Client, []string) []any { return []any{"XTRIM", "s", "MAXLEN", 0} }, redislog.StreamOptions{},
-			[]cdc.Reason{cdc.ReasonTruncated, cdc.ReasonTruncated, cdc.ReasonTruncated, ""}},
-		{"XDEL in the middle", func(_ *redis.Client, ids []string) []any { return []any{"XDEL", "s", ids[6]} }, redislog.StreamOptions{},
-			[]cdc.Reason{cdc.ReasonTruncated, cdc.ReasonTruncated, "", ""}},
-		{"XDEL ignored", func(_ *redis.Client, ids []string) []any { return []any{"XDEL", "s", ids[6], ids[4]} }, redislog.StreamOptions{IgnoreDeleted: true},
-			[]cdc.Reason{"", "", "", ""}},
-		{"DEL", func(*redis.Client, []string) []any { return []any{"DEL", "s"} }, redislog.StreamOptions{},
-			[]cdc.Reason{cdc.ReasonFuture, cdc.ReasonFuture, cdc.ReasonFuture, cdc.ReasonFuture}},
+		{
+			"MAXLEN 4", func(*redis.Client, []string) []any { return []any{"XTRIM", "s", "MAXLEN", 4} },
+			redislog.StreamOptions{},
+			[]cdc.Reason{cdc.ReasonTruncated, cdc.ReasonTruncated, "", ""},
+		},
+		{
+			"MAXLEN 0", func(*redis.Client, []string) []any { return []any{"XTRIM", "s", "MAXLEN", 0} },
+			redislog.StreamOptions{},
+			[]cdc.Reason{cdc.ReasonTruncated, cdc.ReasonTruncated, cdc.ReasonTruncated, ""},
+		},
+		{
+			"XDEL in the middle", func(_ *redis.Client, ids []string) []any { return []any{"XDEL", "s", ids[6]} },
+			redislog.StreamOptions{},
+			[]cdc.Reason{cdc.ReasonTruncated, cdc.ReasonTruncated, "", ""},
+		},
+		{
+			"XDEL ignored", func(_ *redis.Client, ids []string) []any { return []any{"XDEL", "s", ids[6], ids[4]} },
+			redislog.StreamOptions{IgnoreDeleted: true},
+			[]cdc.Reason{"", "", "", ""},
+		},
+		{
+			"DEL", func(*redis.Client, []string) []any { return []any{"DEL", "s"} },
+			redislog.StreamOptions{},
+			[]cdc.Reason{cdc.ReasonFuture, cdc.ReasonFuture, cdc.ReasonFuture, cdc.ReasonFuture},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newClient(t, testserver.StartRedis(t))
