@@ -37,6 +37,7 @@ type Hub struct {
 	ctx    context.Context // ended by Close
 	cancel context.CancelFunc
 	group  sync.WaitGroup // the reader and the shared reads
+	reads  hubReads
 
 	bounds flights[struct{}, Bounds]
 	edge   flights[edgeRead, Page]

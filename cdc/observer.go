@@ -3,6 +3,7 @@ package cdc
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,7 +50,16 @@ type HubStatus struct {
 	Bytes     int    // in the tail, by Event.Size
 	Followers int
 	Slowest   uint64 // lowest position of the followers; End.Seq if there is none
+
+	MaxEvents, MaxBytes int // limits of the tail
+
+	// Reads of followers since the Hub was made: answered from the tail, by
+	// the log, and not at all because the log failed.
+	Hits, Misses, Errors uint64
 }
+
+// hubReads counts reads by their outcome.
+type hubReads struct{ hits, misses, errors atomic.Uint64 }
 
 // Status returns what the Hub holds now.
 func (h *Hub) Status() HubStatus {
@@ -63,16 +73,42 @@ func (h *Hub) Status() HubStatus {
 		Base: h.tail.base, End: h.tail.end,
 		Events: h.tail.events, Bytes: h.tail.bytes,
 		Followers: len(h.subs), Slowest: min(slowest, h.tail.end.Seq),
+		MaxEvents: h.opts.TailEvents, MaxBytes: h.opts.TailBytes,
+		Hits: h.reads.hits.Load(), Misses: h.reads.misses.Load(), Errors: h.reads.errors.Load(),
 	}
 }
 
-// observe tells the observer of a read. That a follower has gone is no error.
+// Waiting returns the time of the oldest event above seq in the tail: since
+// when a follower at seq is behind. It is zero if there is none, and exact is
+// false if older ones may be in the log only. It never asks the log.
+func (h *Hub) Waiting(seq uint64) (since time.Time, exact bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	exact = seq >= h.tail.base.Seq
+	if page := h.tail.page(max(seq, h.tail.base.Seq), 1); len(page.Events) > 0 {
+		since = page.Events[0].Time
+	}
+	return since, exact
+}
+
+// observe counts a read and tells the observer. That a follower has gone is no
+// error.
 func (h *Hub) observe(ctx context.Context, tail bool, err error) {
-	if h.opts.Observer == nil || ctx.Err() != nil {
+	if ctx.Err() != nil {
 		return
 	}
 	if _, reset := errors.AsType[*ResetError](err); reset {
 		err = nil
 	}
-	h.opts.Observer.HubRead(HubRead{Tail: tail, Err: err})
+	switch {
+	case err != nil:
+		h.reads.errors.Add(1)
+	case tail:
+		h.reads.hits.Add(1)
+	default:
+		h.reads.misses.Add(1)
+	}
+	if h.opts.Observer != nil {
+		h.opts.Observer.HubRead(HubRead{Tail: tail, Err: err})
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gapless-go/gapless/cdc"
 	memlog "github.com/gapless-go/gapless/source/mem"
@@ -83,5 +84,21 @@ func TestHubTellsItsObserverAndItsStatus(t *testing.T) {
 	s := hub.Status()
 	if s.Base.Seq != 1 || s.End.Seq != 2 || s.Events != 1 || s.Bytes != 3 || s.Followers != 1 || s.Slowest != 2 {
 		t.Errorf("status %+v", s)
+	}
+	if s.Hits != 1 || s.Misses != 2 || s.Errors != 1 || s.MaxEvents != 8192 || s.MaxBytes != 16<<20 {
+		t.Errorf("status %+v, want 1 hit, 2 misses, 1 error and the default limits", s)
+	}
+	newest, err := log.Read(ctx, cdc.Cursor{Epoch: r.Epoch, Seq: 1}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		seq   uint64
+		since time.Time
+		exact bool
+	}{{0, newest.Events[0].Time, false}, {1, newest.Events[0].Time, true}, {2, time.Time{}, true}, {9, time.Time{}, true}} {
+		if since, exact := hub.Waiting(c.seq); !since.Equal(c.since) || exact != c.exact {
+			t.Errorf("Waiting(%d) is %v, %v; want %v, %v", c.seq, since, exact, c.since, c.exact)
+		}
 	}
 }
