@@ -20,6 +20,8 @@ type Handler struct {
 	ring *ring
 	raw  *ring // for ?data=exact
 
+	counts counts // for Status
+
 	mu      sync.Mutex
 	streams map[*stream]struct{}
 	closed  bool          // no stream is served any more
@@ -211,6 +213,7 @@ func (h *Handler) leave(s *stream, reason EndReason) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.streams, s)
+	h.counts.gone(s)
 	if h.closed && len(h.streams) == 0 {
 		close(h.empty)
 	}
@@ -218,6 +221,7 @@ func (h *Handler) leave(s *stream, reason EndReason) {
 
 // opened tells that a stream was admitted.
 func (h *Handler) opened(s *stream) {
+	h.counts.opened.Add(1)
 	if h.opts.Observer != nil {
 		h.opts.Observer.StreamOpened()
 	}
@@ -229,6 +233,7 @@ func (h *Handler) opened(s *stream) {
 
 // ended tells that a stream has ended, or was not admitted.
 func (h *Handler) ended(s *stream, reason EndReason, admitted bool) {
+	h.counts.ended(reason, admitted)
 	if h.opts.Observer != nil {
 		h.opts.Observer.StreamEnded(string(reason), admitted)
 	}
@@ -242,6 +247,7 @@ func (h *Handler) ended(s *stream, reason EndReason, admitted bool) {
 
 // failed reports an error that the application should know of.
 func (h *Handler) failed(err error) {
+	h.counts.failed(err)
 	if h.opts.OnError != nil {
 		h.opts.OnError(err)
 	}

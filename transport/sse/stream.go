@@ -46,6 +46,7 @@ type stream struct {
 
 	status struct { // for Streams, by anyone
 		position, events, bytes atomic.Uint64
+		replayed                atomic.Uint64 // of the events
 		live                    atomic.Bool
 	}
 }
@@ -154,6 +155,7 @@ func refused(e *cdc.ResetError) cdc.Cursor {
 // reset tells the client that the stream goes on elsewhere.
 func (s *stream) reset(e *cdc.ResetError) error {
 	s.resets++
+	s.h.counts.reset(e.Reason)
 	s.live = false
 	s.pos = e.Resume
 	if !s.greeted {
@@ -243,6 +245,9 @@ func (s *stream) events(b cdc.Batch) error {
 	n := len(b.Events)
 	s.sent = cdc.Cursor{Epoch: b.Cursor.Epoch, Seq: b.Events[n-1].Seq}
 	s.status.events.Add(uint64(n))
+	if b.State == cdc.Replaying {
+		s.status.replayed.Add(uint64(n))
+	}
 	s.status.bytes.Store(s.out.bytes)
 	if o := s.h.opts.Observer; o != nil {
 		o.StreamSent(cdc.StreamSent{
