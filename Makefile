@@ -59,6 +59,10 @@ soak: install ## every test with its campaigns at full size (SOAK=packages, SOAK
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@$(call each,$(CURDIR)/scripts/fuzz $(FUZZTIME))
 
+.PHONY: mutants
+mutants: ## every case of the conformance suite over every mutant; writes docs/mutants.md
+	GAPLESS_MUTANTS=write $(GO) test -count=1 -timeout 1h -v -run TestKillMatrix ./conformance
+
 .PHONY: bench
 bench: ## every benchmark (BENCH=regexp)
 	@$(call each,$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...)

@@ -158,15 +158,24 @@ func (s *tapSubscription) Next(ctx context.Context) ([]cdc.Event, error) {
 	case err != nil || !p.lag && p.cut == nil:
 	case p.lag:
 		events, err, p.lag = nil, cdc.ErrLagged, false
-		close(p.lagged)
+		p.happened()
 	default:
 		events, err, s.final, p.cut = nil, p.cut, p.cut, nil
-		close(p.lagged)
+		p.happened()
 	}
 	if ctx.Err() == nil || !errors.Is(err, context.Cause(ctx)) {
 		p.t.trace.add("Next → %s", nextText(events, err))
 	}
 	return events, err
+}
+
+// happened tells who waits for what was forced; the tap is locked.
+func (p *tap) happened() {
+	select {
+	case <-p.lagged: // both were forced
+	default:
+		close(p.lagged)
+	}
 }
 
 func (s *tapSubscription) Close() error {

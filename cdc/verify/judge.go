@@ -27,7 +27,7 @@ type judge struct {
 	epochs map[string]*epoch
 	times  map[string]int  // how often an ID was appended
 	hidden map[string]bool // IDs of transactions that were refused
-	logged map[string]bool // epochs whose log was read in the end
+	logged map[string]bool // epochs whose log was read in the end, from its first event
 }
 
 // epoch is what is known of the log in one epoch.
@@ -62,7 +62,7 @@ func newJudge(h *History) *judge {
 		}
 	}
 	for _, s := range h.Logs {
-		j.logged[s.Epoch] = true
+		j.logged[s.Epoch] = s.From == 0 // else an event without a known seq may have been trimmed
 	}
 	for _, e := range j.epochs {
 		j.settle(e)
