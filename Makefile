@@ -51,6 +51,12 @@ $(LINT): tools/go.mod tools/go.sum
 format: $(LINT) ## apply gofumpt, goimports and go fix
 	@$(call each,$(GO) fix ./... && $(LINT) fmt --config $(CURDIR)/.golangci.yml ./...)
 
+.PHONY: e2e
+e2e: install ## follow with Chromium, Node and Go clients, and write the table of docs/clients.md to .cache/clients.md
+	@mkdir -p .cache
+	@cd e2e/node && npm ci --no-audit --no-fund
+	@cd e2e && GAPLESS_E2E_TABLE=$(CURDIR)/.cache/clients.md $(GO) test -count=1 -v .
+
 .PHONY: soak
 soak: install ## every test with its campaigns at full size (SOAK=packages, SOAKTIME=60s for those that go by time)
 	@export GAPLESS_REQUIRE=all GAPLESS_SOAK=$(SOAKTIME); $(call each,$(GO) test -race -count=1 -timeout 6h -v $(SOAK))
