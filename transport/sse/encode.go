@@ -98,8 +98,11 @@ type framer struct {
 	onError func(error)
 }
 
-// appendFrame appends the frame of the event. scratch is memory for the data,
-// which is returned to be used again.
+// appendFrame appends the frame of the event. The id is its last line: there
+// are clients that keep an id as soon as they have read it, and others that take
+// what came of a frame before a cut for the whole, and neither must resume after
+// an event that it has not got. scratch is memory for the data, which is returned
+// to be used again.
 func (f *framer) appendFrame(dst, scratch []byte, epoch string, e cdc.Event) (frame, memory []byte) {
 	c := cdc.Cursor{Epoch: epoch, Seq: e.Seq}
 	if f.compat {
@@ -116,9 +119,9 @@ func (f *framer) appendFrame(dst, scratch []byte, epoch string, e cdc.Event) (fr
 	if validName(name) {
 		dst = append(append(append(dst, "event: "...), name...), '\n')
 	}
-	dst, _ = c.AppendText(append(dst, "id: "...))
-	dst = appendData(append(dst, '\n'), data)
-	return append(dst, '\n'), data
+	dst = append(appendData(dst, data), "id: "...)
+	dst, _ = c.AppendText(dst)
+	return append(dst, "\n\n"...), data
 }
 
 // encode runs the code of the application.

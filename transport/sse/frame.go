@@ -43,9 +43,6 @@ type control struct {
 // some clients take a block without data for an empty message.
 func (c control) append(dst []byte) []byte {
 	dst = append(append(append(dst, "event: "...), c.name...), '\n')
-	if c.id != "" {
-		dst = append(append(append(dst, "id: "...), c.id...), '\n')
-	}
 	data := []byte("{}")
 	if c.data != nil {
 		data, _ = json.Marshal(c.data) // structs of texts and numbers always encode
@@ -54,6 +51,9 @@ func (c control) append(dst []byte) []byte {
 	if c.retry > 0 {
 		dst = strconv.AppendInt(append(dst, "retry: "...), max(1, c.retry.Milliseconds()), 10)
 		dst = append(dst, '\n')
+	}
+	if c.id != "" { // last, as in the frames of events
+		dst = append(append(append(dst, "id: "...), c.id...), '\n')
 	}
 	return append(dst, '\n')
 }
