@@ -185,7 +185,7 @@ func usual(code string) string {
 	for _, p := range []string{
 		"context", "errors", "log", "log/slog", "net/http", "os", "testing", "time",
 		"go.etcd.io/bbolt", "github.com/jmoiron/sqlx",
-		"github.com/gapless-go/gapless/cdc", "github.com/gapless-go/gapless/conformance", "github.com/gapless-go/gapless/transport/sse",
+		"github.com/gapless-go/gapless/cdc", "github.com/gapless-go/gapless/conformance", "github.com/gapless-go/gapless/transport/sse", "github.com/gapless-go/gapless/transport/sse/statuspage",
 		"github.com/gapless-go/gapless/source/mem:memlog", "github.com/gapless-go/gapless/source/bolt:boltlog",
 		"github.com/gapless-go/gapless/source/redis:redislog", "github.com/gapless-go/gapless/source/sql:sqllog",
 	} {

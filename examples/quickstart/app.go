@@ -20,7 +20,8 @@ var page embed.FS
 type app struct {
 	log    *boltlog.Log
 	stream http.Handler
-	spool  string // pattern of the temporary files of long appends, beside the log
+	status http.Handler // nil: not served
+	spool  string       // pattern of the temporary files of long appends, beside the log
 }
 
 func newApp(log *boltlog.Log, stream http.Handler) *app {
@@ -32,6 +33,9 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("/{file...}", a.page)
 	mux.HandleFunc("/events", a.events)
 	mux.HandleFunc("/healthz", a.healthz)
+	if a.status != nil {
+		mux.Handle("/status", a.status)
+	}
 
 	// Pages of other origins must not append through a visitor's browser.
 	guard := http.NewCrossOriginProtection()

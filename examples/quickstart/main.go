@@ -2,12 +2,13 @@
 // HTTP and streams them to any number of followers, each of which can resume
 // where it was cut.
 //
-//	quickstart [-addr 127.0.0.1:8080] [-db gapless.db] [-retain 0]
+//	quickstart [-addr 127.0.0.1:8080] [-db gapless.db] [-retain 0] [-status]
 //
 //	GET  /         a page that shows the events live
 //	GET  /events   the stream (server-sent events; ?after= &topic= &type= &key=)
 //	POST /events   append: application/json one event, application/x-ndjson one a line, all or none
 //	GET  /healthz  whether the log can be read, and its bounds
+//	GET  /status   with -status: charts of the streams, their lag, the last errors
 //
 // SIGINT and SIGTERM end it within a second with exit code 0; followers are
 // told to reconnect. Whoever can reach the address can read and append: it
@@ -31,6 +32,7 @@ import (
 	"github.com/gapless-go/gapless/cdc"
 	boltlog "github.com/gapless-go/gapless/source/bolt"
 	"github.com/gapless-go/gapless/transport/sse"
+	"github.com/gapless-go/gapless/transport/sse/statuspage"
 )
 
 // shutdownTime is what open requests get to end after a signal, streams and
@@ -52,6 +54,7 @@ type config struct {
 	addr   string
 	db     string
 	retain int64
+	status bool
 }
 
 func parse(args []string, stderr io.Writer) (config, error) {
@@ -61,6 +64,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	flags.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on")
 	flags.StringVar(&c.db, "db", "gapless.db", "bbolt `file` that holds the log; made if it is missing")
 	flags.Int64Var(&c.retain, "retain", 0, "`events` to keep, the oldest are removed; 0 keeps all")
+	flags.BoolVar(&c.status, "status", false, "serve a status page at /status to everyone who can reach the address")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}
@@ -112,8 +116,12 @@ func serve(ctx context.Context, listener net.Listener, log *boltlog.Log, c confi
 	}
 	// Requests that append hang on this context, so that they end with the server.
 	requests, endRequests := context.WithCancelCause(context.WithoutCancel(ctx))
+	app := newApp(log, stream)
+	if c.status {
+		app.status = statuspage.New(stream, nil)
+	}
 	server := &http.Server{
-		Handler:           newApp(log, stream).routes(),
+		Handler:           app.routes(),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		BaseContext:       func(net.Listener) context.Context { return requests },

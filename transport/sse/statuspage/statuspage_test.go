@@ -40,7 +40,7 @@ type data struct {
 		Slowest        waits
 	}
 	Tail struct {
-		Base, End                                                         string
+		Base, End                                                           string
 		Events, Bytes, MaxEvents, MaxBytes, Followers, Hits, Misses, Errors int
 	}
 	Resets map[string]int
@@ -121,7 +121,10 @@ func (s *site) follow(query url.Values, until string) (end func()) {
 		s.t.Fatal(err)
 	}
 	lines := bufio.NewScanner(response.Body)
-	for lines.Scan() && lines.Text() != "event: "+until {
+	for lines.Scan() {
+		if lines.Text() == "event: "+until {
+			break
+		}
 	}
 	return func() {
 		cancel()
@@ -321,7 +324,7 @@ func TestItOnlyAnswersReadsAndOnlyWithItsOwn(t *testing.T) {
 
 // open serves n clients without a network, until the context ends, and
 // returns when all are live.
-func open(t testing.TB, ctx context.Context, handler *sse.Handler, n int, running *sync.WaitGroup) {
+func open(ctx context.Context, t testing.TB, handler *sse.Handler, n int, running *sync.WaitGroup) {
 	t.Helper()
 	for i := range n {
 		query := url.Values{"topic": {fmt.Sprintf("%d", i), strings.Repeat("<ä>", 500)}}
@@ -363,7 +366,7 @@ func TestTheCostIsBounded(t *testing.T) {
 		_ = log.Close()
 	}()
 	const n = 1500
-	open(t, ctx, handler, n, &running)
+	open(ctx, t, handler, n, &running)
 	page := statuspage.New(handler, nil)
 	ask := func() *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
@@ -402,7 +405,7 @@ func BenchmarkTenThousandStreams(b *testing.B) {
 		_ = handler.Close()
 		_ = log.Close()
 	}()
-	open(b, ctx, handler, 10_000, &running)
+	open(ctx, b, handler, 10_000, &running)
 	b.ReportAllocs()
 	for b.Loop() {
 		w := httptest.NewRecorder()

@@ -126,10 +126,10 @@ function drawFacts(d) {
   put('resets', count(resets), resets > 0 ? 'bad' : '');
   put('resetnote', 'of ' + count(d.streams.opened));
   put('failures', count(d.errors.count), d.errors.count > 0 ? 'bad' : '');
-  put('failurenote', d.errors.count > 0 ? span(age(d.errors.recent[0].time)) + ' ago' : '');
+  put('failurenote', d.errors.count > 0 ? 'last ' + ago(d.errors.recent[0].time) : '');
 }
 
-const age = (time) => Math.max(0, (last.t - Date.parse(time)) / 1000);
+const ago = (time) => span(Math.max(1, Math.round((last.t - Date.parse(time)) / 1000))).replace('.0', '') + ' ago';
 
 function drawStreams(d) {
   const s = d.streams;
@@ -156,7 +156,7 @@ function row(one) {
   if (one.lag.events === 0) behind.append(one.state === 'starting' ? '–' : '0');
   else behind.append(count(one.lag.events) + ' ', element('small', '', since(one.lag)));
   const position = element('td', 'num position', one.state === 'starting' ? '–' : one.position);
-  tr.append(state, filter(one), position, behind, element('td', 'num sent', count(one.events)), element('td', 'num age', span(one.age)));
+  tr.append(state, filter(one), position, behind, element('td', 'num sent', count(one.events)), element('td', 'num age', span(Math.floor(one.age)).replace('.0', '').replace('ms', 's')));
   return tr;
 }
 
@@ -224,7 +224,7 @@ function drawErrors(d) {
   put('errornote', d.errors.count > 0 ? count(d.errors.count) + ' in all' : '');
   const rows = d.errors.recent.map((e) => {
     const li = element('li'), when = element('p');
-    when.append(element('time', '', span(age(e.time)) + ' ago'), element('span', '', e.count > 1 ? '× ' + count(e.count) : ''));
+    when.append(element('time', '', ago(e.time)), element('span', '', e.count > 1 ? '× ' + count(e.count) : ''));
     li.append(when, element('p', '', e.text));
     return li;
   });
@@ -273,10 +273,10 @@ function chosen(id, f) {
 
 function say(id, f, text) {
   const p = chosen(id, f), svg = $(id).querySelector('svg');
-  const ago = (last.t - p.t) / 1000;
+  const back = Math.round((last.t - p.t) / 1000);
   const isHovered = hover && hover.id === id;
   if (isHovered) svg.append(shape('line', { class: 'rule', x1: f.x(p.t), x2: f.x(p.t), y1: TOP, y2: f.height - BOTTOM }));
-  $(id).querySelector('output').textContent = text(p) + (isHovered && ago >= 1 ? ` · ${Math.round(ago)} s ago` : '');
+  $(id).querySelector('output').textContent = text(p) + (isHovered && back > 0 ? ` · ${back} s ago` : '');
 }
 
 function drawBars(id) {
