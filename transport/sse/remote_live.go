@@ -24,6 +24,8 @@ type remoteSubscription struct {
 
 // Subscribe implements [cdc.Subscriber]: it returns after the hello of a
 // stream that begins at the latest event.
+//
+//nolint:contextcheck // ctx bounds the call, not the subscription
 func (r *Remote) Subscribe(ctx context.Context) (cdc.Subscription, error) {
 	if r.ctx.Err() != nil {
 		return nil, cdc.ErrClosed
