@@ -34,8 +34,9 @@ test: install ## vet and test every module with the race detector; a server that
 	@export GAPLESS_REQUIRE=all; $(call each,$(GO) test -race -timeout 15m ./...)
 
 .PHONY: install
-install: ## install what the tests need and is missing (Debian packages)
+install: ## install what the tests need and is missing (Debian packages, and npm packages below e2e)
 	@scripts/install
+	@scripts/npm-packages e2e
 
 .PHONY: lint
 lint: $(LINT) ## golangci-lint, gofumpt, goimports, go fix and tidy modules, changing nothing
@@ -52,10 +53,8 @@ format: $(LINT) ## apply gofumpt, goimports and go fix
 	@$(call each,$(GO) fix ./... && $(LINT) fmt --config $(CURDIR)/.golangci.yml ./...)
 
 .PHONY: e2e
-e2e: install ## follow with Chromium, Node and Go clients, and write the table of docs/clients.md to .cache/clients.md
-	@mkdir -p .cache
-	@cd e2e/node && npm ci --no-audit --no-fund
-	@cd e2e && GAPLESS_E2E_TABLE=$(CURDIR)/.cache/clients.md $(GO) test -count=1 -v .
+e2e: install ## follow with Chromium, clients for Node.js and for Go (GAPLESS_SOAK=1 for 10,000 events, GAPLESS_REWRITE=1 to write the tables)
+	@cd e2e && GAPLESS_REQUIRE=all $(GO) test -race -count=1 -timeout 30m -v ./...
 
 .PHONY: soak
 soak: install ## every test with its campaigns at full size (SOAK=packages, SOAKTIME=60s for those that go by time)

@@ -1,165 +1,202 @@
 package e2e_test
 
 import (
+	"bufio"
 	"context"
-	"math/rand/v2"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"strconv"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
 	"time"
-
-	"github.com/gapless-go/gapless/cdc"
-	memlog "github.com/gapless-go/gapless/source/mem"
-	"github.com/gapless-go/gapless/transport/sse"
 )
 
-// origin is a server that moves: drained once, killed once, each time to
-// another port, while events are appended.
-type origin struct {
-	t     *testing.T
-	log   *memlog.Log
-	proxy *cuttingProxy
-	url   string // through the proxy, from the first event on
-
-	handler *sse.Handler
-	server  *httptest.Server
+// server is a process that keeps its address and its log when it is started
+// again: the quickstart, or the server over TLS.
+type server struct {
+	t      *testing.T
+	args   []string
+	scheme string
+	addr   string
+	http   *http.Client
+	stderr safeBuffer
+	cmd    *exec.Cmd
 }
 
-func newOrigin(t *testing.T) *origin {
-	o := &origin{t: t, log: memlog.New(nil), proxy: newCuttingProxy(t)}
-	o.url = "http://" + o.proxy.listener.Addr().String() + "/?after=beginning"
-	o.start()
-	t.Cleanup(func() {
-		_ = o.handler.Close()
-		o.server.CloseClientConnections()
-		o.server.Close()
+func newQuickstart(t *testing.T) *server {
+	t.Helper()
+	s := &server{t: t, scheme: "http", addr: freeAddr(t)}
+	s.args = []string{binary("quickstart"), "-addr", s.addr, "-db", filepath.Join(t.TempDir(), "log.db")}
+	return s.run(nil)
+}
+
+func newTLSServer(t *testing.T, cert certificate) *server {
+	t.Helper()
+	s := &server{t: t, scheme: "https", addr: freeAddr(t)}
+	s.args = []string{binary("server"), "-addr", s.addr, "-db", filepath.Join(t.TempDir(), "log.db"), "-cert", cert.certFile, "-key", cert.keyFile}
+	return s.run(cert.pool)
+}
+
+func (s *server) run(roots *x509.CertPool) *server {
+	s.t.Helper()
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	s.http = &http.Client{Transport: transport}
+	s.t.Cleanup(func() {
+		s.stop(syscall.SIGKILL)
+		transport.CloseIdleConnections()
+		if s.t.Failed() {
+			s.t.Logf("stderr of the server:\n%.4000s", s.stderr.String())
+		}
 	})
-	return o
+	s.start()
+	return s
 }
 
-func (o *origin) start() {
-	handler, err := sse.NewHandler(o.log, &sse.Options{
-		Retry: 20 * time.Millisecond, Heartbeat: 200 * time.Millisecond, CORS: &sse.CORS{Origins: []string{"*"}},
-	})
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	o.handler, o.server = handler, httptest.NewServer(handler)
-	o.proxy.redirect(o.server.Listener.Addr().String())
-}
-
-// feed appends that many events: a third at once, then, when the client has
-// started, the rest with a drain and a kill on the way.
-func (o *origin) feed(ctx context.Context, n int, started <-chan struct{}) {
-	for i := range n {
-		if i == n/3 {
-			select {
-			case <-started:
-			case <-ctx.Done():
-				return
-			}
-		}
-		e := cdc.Event{Topic: "t", Type: "x\ny", Key: "ä", Data: []byte(`{"n":` + strconv.Itoa(i) + `,"text":"` + strings.Repeat("x", 50) + `"}`)}
-		if _, err := o.log.Append(ctx, e); err != nil {
-			o.t.Error(err)
-			return
-		}
-		handler, server := o.handler, o.server
-		switch {
-		case i == n/2: // drained
-			o.start()
-			_ = handler.Close()
-			go server.Close() // waits for connections that the proxy keeps
-		case i == n*3/4: // killed
-			o.start()
-			server.CloseClientConnections()
-			_ = handler.Close()
-			go server.Close()
-		case i > n/3 && i%50 == 0:
-			time.Sleep(10 * time.Millisecond)
-		}
-	}
-}
-
-// cuttingProxy passes connections on and cuts each after a random number of
-// bytes of the response.
-type cuttingProxy struct {
-	listener net.Listener
-	mu       sync.Mutex
-	target   string
-	cuts     int
-}
-
-func newCuttingProxy(t *testing.T) *cuttingProxy {
+func freeAddr(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &cuttingProxy{listener: l}
-	go func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go p.pass(client, 1+rand.Int64N(200_000))
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func (s *server) url(path string) string { return s.scheme + "://" + s.addr + path }
+
+func (s *server) start() {
+	s.t.Helper()
+	s.cmd = exec.Command(s.args[0], s.args[1:]...)
+	s.cmd.Stderr = &s.stderr
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	await(s.t, "the server to answer", func() bool {
+		resp, err := s.http.Get(s.url("/healthz"))
+		if err != nil {
+			return false
 		}
-	}()
-	t.Cleanup(func() { _ = l.Close() })
-	return p
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
 }
 
-func (p *cuttingProxy) redirect(target string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.target = target
-}
-
-func (p *cuttingProxy) pass(client net.Conn, bytes int64) {
-	p.mu.Lock()
-	target := p.target
-	p.cuts++
-	p.mu.Unlock()
-	defer func() { _ = client.Close() }()
-	server, err := net.Dial("tcp", target)
-	if err != nil {
+// stop ends the process with the signal and waits for it.
+func (s *server) stop(sig syscall.Signal) {
+	if s.cmd == nil {
 		return
 	}
-	defer func() { _ = server.Close() }()
-	go func() {
-		buf := make([]byte, 4096)
-		for {
-			n, err := client.Read(buf)
-			if err != nil {
-				_ = server.Close()
-				return
-			}
-			_, _ = server.Write(buf[:n])
-		}
-	}()
-	buf := make([]byte, 4096)
-	for bytes > 0 {
-		n, err := server.Read(buf[:min(bytes, int64(len(buf)))])
-		if err != nil {
-			return
-		}
-		bytes -= int64(n)
-		if _, err := client.Write(buf[:n]); err != nil {
-			return
-		}
+	s.cmd.Process.Signal(sig)
+	kill := time.AfterFunc(patience, func() { s.cmd.Process.Kill() })
+	err := s.cmd.Wait()
+	kill.Stop()
+	s.cmd = nil
+	if err != nil && sig != syscall.SIGKILL {
+		s.t.Errorf("after %v: %v", sig, err)
 	}
 }
 
-// page is an empty page of another origin.
-func page(t *testing.T) string {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html")
-		_, _ = w.Write([]byte("<!doctype html><title>page</title>"))
-	}))
-	t.Cleanup(s.Close)
-	return s.URL
+// protocol is what the i-th client spoke, as far as the server told.
+func (s *server) protocol(i int) string {
+	for line := range strings.Lines(s.stderr.String()) {
+		if client, protocol, ok := strings.Cut(strings.TrimSpace(line), " "); ok && client == fmt.Sprint(i) {
+			return ", " + protocol
+		}
+	}
+	return ""
+}
+
+// post appends events as NDJSON until the server has acknowledged them: they
+// have IDs, so trying again is safe.
+func (s *server) post(ctx context.Context, lines []string) error {
+	for {
+		err := s.tryPost(ctx, lines)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond) // the server may be down
+	}
+}
+
+func (s *server) tryPost(ctx context.Context, lines []string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url("/events"), strings.NewReader(strings.Join(lines, "\n")+"\n"))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	resp, err := s.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	last := ""
+	for in := bufio.NewScanner(resp.Body); in.Scan(); {
+		last = in.Text()
+	}
+	if resp.StatusCode/100 != 2 || !strings.Contains(last, "cursor") {
+		return fmt.Errorf("status %d: %s", resp.StatusCode, last)
+	}
+	return nil
+}
+
+// startNginx starts a private nginx with the settings of its Debian package in
+// front of the address, and returns its own.
+func startNginx(t *testing.T, upstream string) string {
+	t.Helper()
+	needNginx(t)
+	packaged, err := os.ReadFile("/etc/nginx/nginx.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, addr := t.TempDir(), freeAddr(t)
+	config := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(config, []byte(nginxConfig(string(packaged), dir, addr, upstream)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(nginx, "-p", dir, "-e", filepath.Join(dir, "error.log"), "-c", config, "-g", "daemon off;")
+	stderr := &safeBuffer{}
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM) // the fast shutdown; the workers end with it
+		cmd.Wait()
+	})
+	await(t, "nginx to listen", func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return true
+	})
+	return addr
+}
+
+// nginxConfig is the packaged file with other paths and one site: nothing that
+// has to do with how requests are passed on is set.
+func nginxConfig(packaged, dir, addr, upstream string) string {
+	var b strings.Builder
+	for line := range strings.Lines(packaged) {
+		switch field, _, _ := strings.Cut(strings.TrimSpace(line), " "); {
+		case field == "pid", field == "access_log", field == "error_log", field == "user":
+		case field == "include" && !strings.Contains(line, "mime.types"):
+		case field == "http":
+			fmt.Fprintf(&b, "pid %s/nginx.pid;\n%s", dir, line)
+			for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+				fmt.Fprintf(&b, "\t%s_temp_path %s/%s;\n", kind, dir, kind)
+			}
+			fmt.Fprintf(&b, "\taccess_log off;\n\tserver {\n\t\tlisten %s;\n\t\tlocation / {\n\t\t\tproxy_pass http://%s;\n\t\t}\n\t}\n", addr, upstream)
+		default:
+			b.WriteString(line)
+		}
+	}
+	return strings.ReplaceAll(b.String(), "include mime.types", "include /etc/nginx/mime.types")
 }

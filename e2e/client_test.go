@@ -1,0 +1,140 @@
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gapless-go/gapless/e2e/clients/report"
+)
+
+// kind is a client that people use.
+type kind struct {
+	name    string // as it is known, with its version
+	command []string
+	browser bool
+	node    bool
+}
+
+// The clients, with the versions of package.json and go.mod, which a test checks.
+const (
+	chromium    = "Chromium, native EventSource"
+	eventsource = "eventsource@4.1.1"
+	esClient    = "eventsource-client@1.2.0"
+	fetchES     = "@microsoft/fetch-event-source@2.0.1"
+	darkly      = "launchdarkly/eventsource v1.11.0"
+	gosse       = "tmaxmax/go-sse v0.12.0"
+	r3labs      = "r3labs/sse v2.10.0"
+)
+
+// kinds are the clients of the matrix, in its order.
+var kinds = []kind{
+	{name: chromium, command: []string{"node", "node/chromium.js"}, browser: true, node: true},
+	{name: eventsource, command: []string{"node", "node/eventsource.js"}, node: true},
+	{name: esClient, command: []string{"node", "node/eventsource-client.js"}, node: true},
+	{name: fetchES, command: []string{"node", "node/fetch-event-source.js"}, node: true},
+	{name: darkly, command: []string{"launchdarkly"}},
+	{name: gosse, command: []string{"gosse"}},
+	{name: r3labs, command: []string{"r3labs"}},
+}
+
+func (k kind) String() string { return k.name }
+
+// need skips, or fails if it is required, without what the client runs on.
+func (k kind) need(t *testing.T) {
+	t.Helper()
+	switch {
+	case k.browser:
+		needChromium(t)
+	case k.node:
+		needNode(t)
+	}
+}
+
+// start runs the client's program on the URLs. Each line of its output is
+// handed over by one goroutine. stop ends the program, after which no line comes;
+// the end of the test does so, too.
+func (k kind) start(t *testing.T, env []string, line func(report.Line), urls ...string) (stop func()) {
+	t.Helper()
+	command := k.command
+	if !k.node {
+		command = []string{binary(command[0])}
+	}
+	cmd := exec.Command(command[0], append(command[1:], urls...)...)
+	cmd.Env = append(append(os.Environ(), "E2E_TMP="+t.TempDir()), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stderr := &safeBuffer{}
+	cmd.Stderr = stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		readLines(t, k, out, line)
+	}()
+	stop = sync.OnceFunc(func() {
+		in.Close()
+		kill := time.AfterFunc(10*time.Second, func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+		<-read
+		cmd.Wait()
+		kill.Stop()
+		if t.Failed() && stderr.String() != "" {
+			t.Logf("stderr of %s:\n%.4000s", k, stderr)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func readLines(t *testing.T, k kind, out io.Reader, line func(report.Line)) {
+	lines := bufio.NewReaderSize(out, 64<<10)
+	for {
+		text, err := lines.ReadString('\n')
+		if err != nil {
+			return
+		}
+		var l report.Line
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Errorf("%s printed %q: %v", k, strings.TrimSpace(text), err)
+			return
+		}
+		line(l)
+	}
+}
+
+// safeBuffer may be read while a process writes to it.
+type safeBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+// Write adds p.
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+// String is what was written.
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

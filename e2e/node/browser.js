@@ -1,0 +1,39 @@
+// Starts headless Chromium with a profile of its own and opens a page.
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { chromium } from 'playwright-core'
+
+const executablePath =
+  process.env.GAPLESS_CHROMIUM ??
+  ['/usr/bin/chromium', '/usr/bin/google-chrome', '/usr/bin/chromium-browser'].find((p) => existsSync(p))
+
+/** open resolves with a context and a page that shows the URL, however often the connection is cut. */
+export async function open(url) {
+  const profile = mkdtempSync(join(process.env.E2E_TMP ?? tmpdir(), 'chromium-'))
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath,
+    headless: true,
+    args: [
+      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--no-proxy-server', '--ignore-certificate-errors',
+      '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    ],
+  })
+  const end = async () => {
+    await context.close().catch(() => {})
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
+    process.exit(0)
+  }
+  // The test ends the program by closing its standard input.
+  process.stdin.on('end', end).resume()
+  process.on('SIGTERM', end)
+  const page = context.pages()[0] ?? (await context.newPage())
+  for (;;) {
+    try {
+      await page.goto(url)
+      return { context, page }
+    } catch (err) {
+      if (!String(err).includes('net::')) throw err
+    }
+  }
+}
