@@ -231,7 +231,7 @@ func takesEffect(t *trial) {
 	for n := range 20 {
 		sub := t.subscribe(log)
 		r := t.append(log, t.event())
-		t.returns(sub, verify.Handoff, fmt.Sprintf("event %d, committed after Subscribe number %d had returned", r.Seqs[0], n+1))
+		_, _ = t.returns(sub, verify.Handoff, fmt.Sprintf("event %d, committed after Subscribe number %d had returned", r.Seqs[0], n+1))
 		t.closeSub(sub)
 	}
 }

@@ -1,9 +1,7 @@
 package conformance
 
 import (
-	"context"
 	"errors"
-	"slices"
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
@@ -107,20 +105,6 @@ func (r *raw) take(events []cdc.Event) {
 		r.pos.Seq = e.Seq
 	}
 }
-
-// blocks reports whether Next waits: it may wake needlessly, but not always.
-func (t *trial) blocks(sub cdc.Subscription, quietFor context.Context, tries int) bool {
-	t.looked()
-	for range tries {
-		if _, err := sub.Next(quietFor); err != nil {
-			return quietFor.Err() != nil
-		}
-	}
-	return false
-}
-
-// sorted returns a sorted copy.
-func sorted(seqs []uint64) []uint64 { return slices.Sorted(slices.Values(seqs)) }
 
 // lagged reports whether the error is a lag; any other ends the case.
 func (r *raw) lagged(err error) bool {

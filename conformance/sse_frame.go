@@ -148,7 +148,7 @@ func (t *trial) payload(data string) ([]byte, error) {
 // response reads the head of the response.
 func (c *client) response() error {
 	reader := bufio.NewReader(c.conn)
-	r, err := http.ReadResponse(reader, nil)
+	r, err := http.ReadResponse(reader, nil) //nolint:bodyclose // the connection is closed with the case
 	if err != nil {
 		return err
 	}

@@ -55,13 +55,6 @@ func (p *tap) fired() bool {
 	return len(p.before) == 0
 }
 
-// count returns the number of calls so far.
-func (p *tap) count() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.calls
-}
-
 func (p *tap) call() {
 	p.mu.Lock()
 	p.calls++

@@ -207,7 +207,7 @@ func (t *trial) tryAppend(log cdc.Log, events ...cdc.Event) (cdc.Receipt, error)
 // case has ended.
 func (t *trial) appendFailed(err error) {
 	if t.ctx.Err() == nil {
-		t.add(fmt.Errorf("Append failed: %w", err))
+		t.add(fmt.Errorf("the harness could not append: %w", err))
 	}
 }
 

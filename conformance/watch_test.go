@@ -55,7 +55,7 @@ func TestWatchReportsBrokenPromises(t *testing.T) {
 	for _, bug := range []broken.Bug{
 		broken.InclusiveAfter, broken.LimitIgnored, broken.Unsorted, broken.TextOrder, broken.DirtyRead, broken.LateCommit, broken.NumberedBefore,
 		broken.HeadFromRows, broken.SeqReusedAfterTrim, broken.NextAboveHead, broken.LastOfPageDropped,
-		broken.DropOldest, broken.LagWithoutError, broken.Duplicate, broken.CommitHook,
+		broken.Duplicate, broken.CommitHook,
 	} {
 		t.Run(string(bug), func(t *testing.T) {
 			reports := 0

@@ -79,10 +79,10 @@ func (w *Watched) highest() cdc.Bounds {
 // for: two calls at once may return in either order.
 func (w *Watched) look(b, before cdc.Bounds) {
 	if b.Floor > b.Head || b.Head > b.Last {
-		w.fault(Durable, "", "bounds are %+v: want floor ≤ head ≤ last", b)
+		w.fault(Durable, "bounds are %+v: want floor ≤ head ≤ last", b)
 	}
 	if b.Epoch == before.Epoch && (b.Floor < before.Floor || b.Head < before.Head || b.Last < before.Last) {
-		w.fault(Durable, "", "bounds went back from %+v to %+v", before, b)
+		w.fault(Durable, "bounds went back from %+v to %+v", before, b)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,7 +98,7 @@ func (w *Watched) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Pa
 	page, err := w.log.Read(ctx, after, limit)
 	if err == nil {
 		if problem := CheckPage(page, after, limit); problem != "" {
-			w.fault(Reliable, "", "Read after %d, limit %d: %s", after.Seq, limit, problem)
+			w.fault(Reliable, "Read after %d, limit %d: %s", after.Seq, limit, problem)
 		} else {
 			w.cover(after.Epoch, after.Seq, page.Next, page.Events)
 		}
@@ -187,11 +187,11 @@ func (w *Watched) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt,
 		return r, err
 	}
 	if len(r.Seqs) != len(events) {
-		w.fault(Atomic, "", "Append of %d events returned %d seqs", len(events), len(r.Seqs))
+		w.fault(Atomic, "Append of %d events returned %d seqs", len(events), len(r.Seqs))
 	}
 	for i, seq := range r.Seqs {
 		if events[i].ID == "" && r.Epoch == before.Epoch && seq <= max(told, before.Head) {
-			w.fault(Reliable, "", "Append returned seq %d, but readers had been told of everything up to %d", seq, max(told, before.Head))
+			w.fault(Reliable, "Append returned seq %d, but readers had been told of everything up to %d", seq, max(told, before.Head))
 		}
 	}
 	return r, nil
@@ -235,13 +235,13 @@ func (s *watchedSubscription) check(events []cdc.Event) {
 	w := s.watched
 	for i, e := range events {
 		if i > 0 && e.Seq <= events[i-1].Seq {
-			w.fault(Unique, "", "Next returned event %d after %d", e.Seq, events[i-1].Seq)
+			w.fault(Unique, "Next returned event %d after %d", e.Seq, events[i-1].Seq)
 			return
 		}
 	}
 	if last := s.last; last > 0 {
 		if events[0].Seq <= last {
-			w.fault(Unique, "", "Next returned event %d after %d", events[0].Seq, last)
+			w.fault(Unique, "Next returned event %d after %d", events[0].Seq, last)
 		} else if epoch := w.highest().Epoch; epoch != "" {
 			w.cover(epoch, last, events[len(events)-1].Seq, events)
 		}
@@ -249,6 +249,6 @@ func (s *watchedSubscription) check(events []cdc.Event) {
 	s.last = events[len(events)-1].Seq
 }
 
-func (w *Watched) fault(g Guarantee, stream, format string, args ...any) {
-	w.report(&Violation{Guarantee: g, Stream: stream, Problem: fmt.Sprintf(format, args...)})
+func (w *Watched) fault(g Guarantee, format string, args ...any) {
+	w.report(&Violation{Guarantee: g, Problem: fmt.Sprintf(format, args...)})
 }

@@ -49,7 +49,7 @@ func (f *follower) finish(err error) {
 	if f.sub != nil {
 		_ = f.sub.Close()
 	}
-	if err == errLeft {
+	if errors.Is(err, errLeft) {
 		return
 	}
 	if f.ctx.Err() != nil {
@@ -62,7 +62,7 @@ func (f *follower) finish(err error) {
 		return
 	}
 	if f.yield(cdc.Batch{Cursor: f.pos}, err) && f.bug == TwoFinalErrors {
-		f.yield(cdc.Batch{Cursor: f.pos}, err)
+		_ = f.yield(cdc.Batch{Cursor: f.pos}, err)
 	}
 }
 
@@ -203,7 +203,7 @@ func (f *follower) readAll() error {
 			f.pos = reset.Resume
 			continue
 		}
-		if err == errLeft || err != nil && f.bug != ErrorIsEnd {
+		if errors.Is(err, errLeft) || err != nil && f.bug != ErrorIsEnd {
 			return err
 		}
 		if err != nil || page.Next == f.pos.Seq {
@@ -343,7 +343,7 @@ func (f *follower) emit(events []cdc.Event, at cdc.Cursor) error {
 		return nil
 	}
 	if f.bug == YieldsAfterBreak {
-		f.yield(cdc.Batch{Cursor: at, State: f.state}, nil)
+		_ = f.yield(cdc.Batch{Cursor: at, State: f.state}, nil)
 	}
 	return errLeft
 }

@@ -166,7 +166,7 @@ func (s *sseStream) frame(name, id string, data []byte, more string) {
 	} else {
 		text = strings.NewReplacer("\r\n", "\ndata: ", "\r", "\ndata: ", "\n", "\ndata: ").Replace(text)
 	}
-	if id != "" && !(s.h.Bug == MultilineLosesID && strings.Contains(text, "\n")) {
+	if id != "" && (s.h.Bug != MultilineLosesID || !strings.Contains(text, "\n")) {
 		b.WriteString("id: " + id + "\n")
 	}
 	b.WriteString("data: " + text + "\n" + more + "\n")

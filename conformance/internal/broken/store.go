@@ -261,10 +261,10 @@ func (s *Store) page(after cdc.Cursor, limit int, f cdc.Filter) cdc.Page {
 }
 
 func (s *Store) full(n, limit, size int, next cdc.Event) bool {
-	switch {
-	case s.bug == LimitIgnored:
+	switch s.bug {
+	case LimitIgnored:
 		return false
-	case s.bug == LargeEmptiesPage:
+	case LargeEmptiesPage:
 		return n == max(limit, 1) || size+next.Size() > cdc.PageBytes/4
 	}
 	return n == max(limit, 1) || size >= cdc.PageBytes

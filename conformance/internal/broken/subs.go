@@ -183,7 +183,7 @@ func (s *subscription) fail(err error) {
 func (s *subscription) Next(ctx context.Context) ([]cdc.Event, error) {
 	s.arm()
 	for {
-		events, err, ok := s.take(ctx)
+		events, ok, err := s.take(ctx)
 		if ok {
 			return events, err
 		}
@@ -230,39 +230,39 @@ func (s *subscription) arm() {
 	}
 }
 
-func (s *subscription) take(ctx context.Context) (events []cdc.Event, err error, ok bool) {
+func (s *subscription) take(ctx context.Context) (events []cdc.Event, ok bool, err error) {
 	d := s.store.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	bug := s.store.bug
 	switch {
 	case s.err != nil:
-		return nil, s.err, true
+		return nil, true, s.err
 	case s.ctx != nil && s.ctx.Err() != nil:
-		return nil, context.Cause(s.ctx), true
+		return nil, true, context.Cause(s.ctx)
 	case ctx.Err() != nil && bug != NextIgnoresContext:
 		if bug == CancelLosesBatch {
 			s.buffer, s.grown, s.lagged = nil, false, false
 		}
-		return nil, context.Cause(ctx), true
+		return nil, true, context.Cause(ctx)
 	case s.lagged:
 		s.lagged = bug == LagNotRearmed
 		if bug == LagNotRearmed && s.grown {
-			return nil, nil, false
+			return nil, false, nil
 		}
 		s.grown = bug == LagNotRearmed
-		return nil, cdc.ErrLagged, true
+		return nil, true, cdc.ErrLagged
 	case len(s.buffer) > 0 || s.grown:
 		events, s.buffer, s.grown = s.buffer, nil, false
 		if bug == SharedBytes {
 			s.out = append(s.out[:0], events...)
 			events = s.out
 		}
-		return events, nil, true
+		return events, true, nil
 	case bug == HotLoop:
-		return nil, nil, true
+		return nil, true, nil
 	}
-	return nil, nil, false
+	return nil, false, nil
 }
 
 // Close implements [cdc.Subscription].
