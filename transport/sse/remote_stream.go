@@ -44,7 +44,7 @@ func (r *Remote) open(ctx context.Context, start cdc.Start, lastEventID string) 
 	defer stop()
 	s := &remoteStream{silence: r.opts.Silence, cancel: cancel}
 	s.timer = time.AfterFunc(s.silence, cancel)
-	response, err := r.request(streamCtx, http.MethodGet, start, lastEventID) //nolint:bodyclose // by remoteStream.close
+	response, err := r.request(streamCtx, http.MethodGet, start, lastEventID) //nolint:bodyclose,contextcheck // by remoteStream.close; a stream outlives the call
 	if err != nil {
 		s.timer.Stop()
 		cancel()
