@@ -12,8 +12,9 @@ package gaplessprom
 import (
 	"sync/atomic"
 
-	"github.com/gapless-go/gapless/cdc"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // Collector is a [cdc.Observer] and a [prometheus.Collector]. Use [New].

@@ -8,12 +8,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/gapless-go/gapless/cdc"
 	gaplessprom "github.com/gapless-go/gapless/metrics/prometheus"
 	memlog "github.com/gapless-go/gapless/source/mem"
 	"github.com/gapless-go/gapless/transport/sse"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 func TestMetricsOfAStream(t *testing.T) {
@@ -42,14 +43,16 @@ func TestMetricsOfAStream(t *testing.T) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	lines := bufio.NewScanner(response.Body)
-	for lines.Scan() && lines.Text() != "event: cdc.live" {
+	for live := false; !live && lines.Scan(); {
+		live = lines.Text() == "event: cdc.live"
 	}
 	if err := handler.Close(); err != nil {
 		t.Error(err)
 	}
 	metrics.HubRead(cdc.HubRead{Err: errors.New("down")})
 	metrics.StreamEnded("overload", false)
-	for lines.Scan() { // to the end: the stream has been accounted for
+	for more := true; more; { // to the end: the stream has been accounted for
+		more = lines.Scan()
 	}
 
 	want := `

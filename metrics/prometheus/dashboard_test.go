@@ -7,8 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	gaplessprom "github.com/gapless-go/gapless/metrics/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
+
+	gaplessprom "github.com/gapless-go/gapless/metrics/prometheus"
 )
 
 // TestDashboardNamesMetricsThatExist keeps docs/grafana.json in step.
