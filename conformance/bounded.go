@@ -141,8 +141,8 @@ func (t *trial) overtaken(log handle, over cdc.Log, settle func()) {
 	resume()
 	marker := t.append(log, t.event()).Seqs[0]
 	s.await(verify.Bounded, func() bool { return s.err != nil || lastSeq(s.events) >= marker }, "the stream ends or delivers %d", marker)
-	if s.err != nil {
-		if !errors.Is(s.err, cdc.ErrClosed) {
+	if s.ended() {
+		if !errors.Is(s.failure(), cdc.ErrClosed) {
 			_ = t.resetOf(true, s.ends(), log, "a stream that was overtaken by a trim", cdc.ReasonTruncated)
 		}
 	}

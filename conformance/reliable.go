@@ -307,7 +307,7 @@ func readFails(t *trial) {
 		failing := &failingReader{Log: log.Log, at: int64(k)}
 		s := t.follow(fmt.Sprintf("read %d fails", k), failing, cdc.Beginning, quiet())
 		s.await(verify.Reliable, func() bool { return s.err != nil || s.lives > 0 }, "the stream ends or turns live")
-		if s.err != nil {
+		if s.ended() {
 			t.want(errors.Is(s.ends(), errRead), "a read failed, and the stream ended with %v", s.err)
 		} else {
 			t.want(len(s.got()) == 7, "a read failed, and the stream was live after %d of 7 events", len(s.got()))
@@ -372,7 +372,7 @@ func storeFails(t *trial) {
 	}
 	seq := t.append(log, t.event()).Seqs[0]
 	s.await(verify.Reliable, func() bool { return s.err != nil || lastSeq(s.events) >= seq }, "the stream ends with an error or delivers %d", seq)
-	if _, reset := errors.AsType[*cdc.ResetError](s.err); reset {
+	if _, reset := errors.AsType[*cdc.ResetError](s.failure()); reset {
 		t.fail(verify.Reliable, "a store that failed for a moment reset the stream: %v", s.err)
 	}
 }

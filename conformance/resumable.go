@@ -373,7 +373,7 @@ func (t *trial) trimAt(k int, log handle, p *tap, tapped cdc.Log, seqs []uint64)
 	})
 	s := t.follow(fmt.Sprintf("trim before call %d", k), tapped, cdc.After(cdc.Cursor{Seq: seqs[0]}), quiet())
 	s.await(verify.Live, func() bool { return s.err != nil || s.lives > 0 }, "the stream turns live or ends")
-	if s.err == nil {
+	if !s.ended() {
 		t.fence(log, s)
 	} else {
 		t.isReset(s.ends(), log, fmt.Sprintf("a trim before call %d", k), cdc.ReasonTruncated)
@@ -425,15 +425,15 @@ func (t *trial) epochAt(k int, log handle, p *tap, over cdc.Log) bool {
 	})
 	s := t.follow(fmt.Sprintf("new epoch before call %d", k), over, cdc.Beginning, quiet())
 	s.await(verify.Live, func() bool { return s.err != nil || s.lives > 0 }, "the stream turns live or ends")
-	if s.err == nil {
+	if !s.ended() {
 		marker := t.append(log, t.event())
 		s.await(verify.Resumable, func() bool { return s.err != nil || lastSeq(s.events) >= marker.Seqs[0] }, "the stream ends or delivers %d", marker.Seqs[0])
-		if s.err == nil && s.first.Epoch != marker.Epoch {
+		if !s.ended() && s.first.Epoch != marker.Epoch {
 			t.fail(verify.Resumable, "a stream that began in epoch %s delivered an event of epoch %s and no reset", s.first.Epoch, marker.Epoch)
 		}
 	}
 	made := p.fired()
-	if s.err != nil && t.bounds(log).Epoch != old {
+	if s.ended() && t.bounds(log).Epoch != old {
 		reset := t.resetOf(true, s.ends(), log, fmt.Sprintf("a new epoch before call %d", k), cdc.ReasonEpochChanged, cdc.ReasonForeign)
 		t.fence(log, t.follow("after the reset", over, cdc.After(reset.Resume), quiet()))
 	}

@@ -84,7 +84,7 @@ func (s *scripted) run(script []byte) {
 	marker := s.t.append(s.log, s.t.event()).Seqs[0]
 	for _, stream := range s.alive {
 		stream.await(verify.Reliable, func() bool { return stream.err != nil || lastSeq(stream.events) >= marker }, "stream %s ends or delivers %d", stream.name, marker)
-		if reset, ok := errors.AsType[*cdc.ResetError](stream.err); stream.err != nil && (!ok || reset.Reason != cdc.ReasonTruncated) {
+		if reset, ok := errors.AsType[*cdc.ResetError](stream.failure()); stream.ended() && (!ok || reset.Reason != cdc.ReasonTruncated) {
 			s.t.fail(verify.Contained, "stream %s ended with %v", stream.name, stream.err)
 		}
 	}

@@ -165,10 +165,13 @@ func (t *trial) showHole(s *stream) {
 	}
 }
 
-func (s *stream) ended() bool {
+func (s *stream) ended() bool { return s.failure() != nil }
+
+// failure is the final error, nil while the stream goes on.
+func (s *stream) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err != nil
+	return s.err
 }
 
 // live waits until the stream has caught up.
