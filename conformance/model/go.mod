@@ -1,6 +1,6 @@
 module github.com/gapless-go/gapless/conformance/model
 
-go 1.26
+go 1.26.0
 
 replace github.com/gapless-go/gapless => ../..
 

@@ -7,10 +7,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/conformance"
 	memlog "github.com/gapless-go/gapless/source/mem"
-	"pgregory.net/rapid"
 )
 
 func harness() conformance.Harness {

@@ -24,16 +24,16 @@ func TestDashboardNamesMetricsThatExist(t *testing.T) {
 	descs := make(chan *prometheus.Desc, 100)
 	gaplessprom.New().Describe(descs)
 	close(descs)
-	known := ""
+	var known strings.Builder
 	for d := range descs {
-		known += d.String()
+		known.WriteString(d.String())
 	}
 	names := regexp.MustCompile(`gapless_[a-z_]+`).FindAllString(string(text), -1)
 	if len(names) < 9 {
 		t.Errorf("only %d metrics in the dashboard", len(names))
 	}
 	for _, name := range names {
-		if !strings.Contains(known, `"`+strings.TrimSuffix(name, "_bucket")+`"`) {
+		if !strings.Contains(known.String(), `"`+strings.TrimSuffix(name, "_bucket")+`"`) {
 			t.Errorf("the dashboard shows %s, which does not exist", name)
 		}
 	}

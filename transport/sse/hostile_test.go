@@ -127,15 +127,15 @@ func hostileRequest(r *rand.Rand) string {
 		return pick(junk(), "%00", "%0d%0aevent:%20forged", "-1", "18446744073709551616", "1.2.3.4", "é", "%ff%fe",
 			strings.Repeat("A", 1+r.IntN(5000)), "latest", "beginning", "0", "x.1", "..")
 	}
-	query := ""
+	var query strings.Builder
 	for range r.IntN(4) {
-		query += pick("after", "topic", "type", "key", "heartbeat", "data", "ticket", "x") + "=" + value() + pick("&", ";", "&&", "?")
+		query.WriteString(pick("after", "topic", "type", "key", "heartbeat", "data", "ticket", "x") + "=" + value() + pick("&", ";", "&&", "?"))
 	}
-	header := ""
+	var header strings.Builder
 	for range r.IntN(3) {
-		header += pick("Last-Event-ID", "Origin", "Accept", "X") + ": " + pick(value(), junk(), strings.Repeat("z", 1<<20)) + "\r\n"
+		header.WriteString(pick("Last-Event-ID", "Origin", "Accept", "X") + ": " + pick(value(), junk(), strings.Repeat("z", 1<<20)) + "\r\n")
 	}
-	return fmt.Sprintf("%s /?%s HTTP/1.1\r\nHost: x\r\n%s%s", pick("GET", "GET", "GET", "POST", "OPTIONS", junk()), query, header, pick("\r\n", "\r\n", "\r\n", ""))
+	return fmt.Sprintf("%s /?%s HTTP/1.1\r\nHost: x\r\n%s%s", pick("GET", "GET", "GET", "POST", "OPTIONS", junk()), query.String(), header.String(), pick("\r\n", "\r\n", "\r\n", ""))
 }
 
 // syncBuffer is a buffer for concurrent writers.

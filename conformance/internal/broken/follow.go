@@ -365,7 +365,7 @@ func (f *follower) await(op func(context.Context) error) error {
 		case <-beat:
 			if err := f.emit(nil, f.pos); err != nil {
 				cancel()
-				<-done
+				<-done //nolint:errcheck // it only has to end
 				return err
 			}
 		}

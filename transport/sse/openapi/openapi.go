@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -116,9 +117,7 @@ func Mount(doc Object, opts *Options) error {
 	}
 	doc["components"] = components
 	for name, parts := range added {
-		for key, value := range parts {
-			into[name][key] = value
-		}
+		maps.Copy(into[name], parts)
 		if name == "paths" {
 			doc[name] = into[name]
 		} else {
