@@ -54,3 +54,16 @@ func readStream(ctx context.Context, client *http.Client, url string, each func(
 		}
 	}
 }
+
+// cancelWhen returns a context that ends with the channel, too.
+func cancelWhen(ctx context.Context, stop <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		select {
+		case <-ctx.Done():
+		case <-stop:
+		}
+	}()
+	return ctx, cancel
+}

@@ -1,0 +1,76 @@
+// Drives pages with the TypeScript client: node page.js BASE. Fails with what
+// went wrong. The server has GET /streams, and POST /append, /mode and /trim.
+import assert from 'node:assert/strict'
+import { open } from './browser.js'
+
+const base = process.argv[2]
+const { context, page: first } = await open(base + '/')
+const post = async (path) => assert.equal((await fetch(base + path, { method: 'POST' })).status, 200)
+const streams = async () => Number(await (await fetch(base + '/streams')).text())
+const until = async (what, done) => {
+  for (let i = 0; !(await done()); i++) {
+    assert.ok(i < 1500, `waited for ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+const got = (page) => page.evaluate(() => window.got.map((e) => e.data.n))
+const stored = (page) => page.evaluate(() => localStorage.getItem(Object.keys(localStorage).find((k) => k.startsWith('gapless '))))
+const sequence = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
+const has = (page, from, to) => until(`${from} to ${to}`, async () => (await got(page)).at(-1) === to).then(async () => assert.deepEqual(await got(page), sequence(from, to)))
+
+// A first visit begins at the latest event; a later one where the last ended.
+await until('a stored cursor', () => stored(first))
+await post('/append?n=3')
+await has(first, 1, 3)
+await first.goto('about:blank')
+await until('no stream', async () => (await streams()) === 0)
+await post('/append?n=2')
+await first.goto(base + '/')
+await has(first, 4, 5)
+
+// Two tabs share a connection; the second takes over when the first is closed.
+const second = await context.newPage()
+await second.goto(base + '/')
+await post('/append?n=2')
+await has(first, 4, 7)
+await has(second, 6, 7)
+assert.equal(await streams(), 1)
+await first.close()
+await post('/append?n=3')
+await has(second, 6, 10)
+assert.equal(await streams(), 1)
+
+// The browser gives up on 503: the client does not.
+await post('/mode?mode=refuse')
+await post('/append?n=2')
+await until('a refused request', async () => Number(await (await fetch(base + '/refused')).text()) >= 2)
+await post('/mode?mode=serve')
+await has(second, 6, 12)
+
+// A connection that says nothing is given up after three heartbeats.
+await post('/mode?mode=silent')
+await post('/append?n=2')
+await until('a silent stream', async () => Number(await (await fetch(base + '/silent')).text()) >= 2)
+await post('/mode?mode=serve')
+await has(second, 6, 14)
+
+// After a reset the cursor is stored only when the reload has finished, though
+// later events arrive before. A reload that fails is tried again.
+await post('/mode?mode=refuse')
+await until('no stream', async () => (await streams()) === 0)
+await post('/append?n=3')
+await post('/trim')
+const before = await stored(second)
+await post('/mode?mode=serve')
+await until('two reloads', () => second.evaluate(() => window.resets.length === 2))
+await post('/append?n=1')
+await until('an event during the reload', async () => (await got(second)).at(-1) === 18)
+assert.equal(await stored(second), before)
+await second.evaluate(() => window.reloaded())
+await until('the cursor to be stored', async () => (await stored(second)) !== before)
+assert.equal((await stored(second)).split('.')[1], '18')
+assert.equal(await second.evaluate(() => window.resets[0].reason), 'truncated')
+assert.deepEqual(await got(second), [...sequence(6, 14), 18])
+console.log('ok')
+await context.close()
+process.exit(0)
