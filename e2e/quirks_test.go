@@ -257,17 +257,17 @@ func TestWhatGaplessSendsSuitsEveryClient(t *testing.T) {
 				server.CloseClientConnections()
 				server.Close()
 			})
-			tell := func(topic string) { appendTo(t, log, topic) }
+			add := func(topic string) { appendTo(t, log, topic) }
 			for range 3 {
-				tell("mine")
+				add("mine")
 			}
 			k.start(t, nil, stage.line, server.URL+"/events?topic=mine&after=beginning")
 			await(t, "the events", func() bool { return stage.count("") == 3 })
-			tell("other") // filtered: moves the cursor by a checkpoint
+			add("other") // filtered: moves the cursor by a checkpoint
 			await(t, "a checkpoint", func() bool { return stage.at() == 4 })
 			stage.breakNext(server)
 			await(t, "the client to come back after the overload", func() bool { return stage.requests() >= 3 })
-			tell("mine")
+			add("mine")
 			await(t, "the last event", func() bool { return stage.count("") == 4 })
 			stage.judge()
 			observe(t, "overload", func(o *observations) { o.set(k.name, overloadRow, "comes back") })
