@@ -79,9 +79,9 @@ func TestClientsGetTheFramesTheyKnow(t *testing.T) {
 	do(t, http.MethodDelete, server.URL+"/api/v1/sessions/s1", "")
 
 	want := []string{
-		"event: session_created\nid: 1\ndata: {\"seq\":1,\"projectId\":\"p1\",\"sessionId\":\"s1\",\"type\":\"session_created\",\"payload\":{\"title\":\"a\",\"status\":\"open\"},\"createdAt\":…}\n",
-		"event: session_updated\nid: 2\ndata: {\"seq\":2,\"projectId\":\"p1\",\"sessionId\":\"s1\",\"type\":\"session_updated\",\"payload\":{\"title\":\"b\",\"status\":\"done\"},\"createdAt\":…}\n",
-		"event: session_deleted\nid: 3\ndata: {\"seq\":3,\"projectId\":\"p1\",\"sessionId\":\"s1\",\"type\":\"session_deleted\",\"payload\":{},\"createdAt\":…}\n",
+		"event: session_created\ndata: {\"seq\":1,\"projectId\":\"p1\",\"sessionId\":\"s1\",\"type\":\"session_created\",\"payload\":{\"title\":\"a\",\"status\":\"open\"},\"createdAt\":…}\nid: 1\n",
+		"event: session_updated\ndata: {\"seq\":2,\"projectId\":\"p1\",\"sessionId\":\"s1\",\"type\":\"session_updated\",\"payload\":{\"title\":\"b\",\"status\":\"done\"},\"createdAt\":…}\nid: 2\n",
+		"event: session_deleted\ndata: {\"seq\":3,\"projectId\":\"p1\",\"sessionId\":\"s1\",\"type\":\"session_deleted\",\"payload\":{},\"createdAt\":…}\nid: 3\n",
 	}
 	for after, lastEventID := range map[int]string{0: "0", 1: "1", 2: "2"} {
 		got := frames(t, server.URL+"/api/v1/events", lastEventID, 3-after)
