@@ -31,7 +31,7 @@ run: ## start the quickstart (ADDR, DB, RETAIN); needs nothing but Go
 .PHONY: test
 test: install ## vet and test every module with the race detector; a server that cannot be started is a failure
 	@$(call each,$(GO) vet ./...)
-	@export GAPLESS_REQUIRE=all; $(call each,$(GO) test -race -timeout 15m ./...)
+	@export GAPLESS_REQUIRE=all; $(call each,$(GO) test -race -timeout 30m ./...)
 
 .PHONY: install
 install: ## install what the tests need and is missing (Debian packages, and npm packages below e2e)

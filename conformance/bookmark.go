@@ -49,7 +49,7 @@ func everyCheckpoint(t *trial) {
 	head := t.bounds(log).Head
 	want := filter.Select(t.all(log, cdc.Cursor{Epoch: s.first.Epoch}, 100))
 	t.want(slices.Equal(seqsOf(s.got()), seqsOf(want)), "the filter selects %v, delivered were %v", seqsOf(want), seqsOf(s.got()))
-	for _, c := range slices.Clone(s.cursors) {
+	for _, c := range s.positions() {
 		r := t.follow("resumed with the filter", log, cdc.After(c), o(2))
 		r.reaches(head)
 		rest := seqsOf(want[firstAbove(want, c.Seq):])
@@ -114,9 +114,10 @@ func heartbeatLive(t *trial) {
 		s.await(verify.Bookmark, func() bool { return s.batches >= n+3 }, "three heartbeats of 2 ms")
 		t.fence(log, s)
 	}
-	for i, c := range s.cursors {
-		if i > 0 && c.Seq < s.cursors[i-1].Seq {
-			t.fail(verify.Bookmark, "a heartbeat took the cursor back from %d to %d", s.cursors[i-1].Seq, c.Seq)
+	cursors := s.positions()
+	for i, c := range cursors {
+		if i > 0 && c.Seq < cursors[i-1].Seq {
+			t.fail(verify.Bookmark, "a heartbeat took the cursor back from %d to %d", cursors[i-1].Seq, c.Seq)
 		}
 	}
 }
@@ -128,7 +129,8 @@ func heartbeatReplaying(t *trial) {
 	s := t.follow("over a slow store", slow, cdc.After(cdc.Cursor{}), &cdc.FollowOptions{PageSize: 3, Heartbeat: 2 * time.Millisecond})
 	s.begun()
 	s.await(verify.Bookmark, func() bool { return s.batches >= 4 }, "heartbeats of 2 ms while a read takes long")
-	t.want(s.cursors[3].Seq == 0, "a heartbeat has the cursor %s though no page was read yet", shortCursor(s.cursors[3]))
+	fourth := s.positions()[3]
+	t.want(fourth.Seq == 0, "a heartbeat has the cursor %s though no page was read yet", shortCursor(fourth))
 	close(slow.gate)
 	t.fence(log, s)
 }

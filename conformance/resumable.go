@@ -44,7 +44,7 @@ func resumeEverywhere(t *trial) {
 	s := t.follow("first", log, cdc.Beginning, &cdc.FollowOptions{PageSize: 3})
 	s.live()
 	t.fence(log, s)
-	events, cursors, epoch := s.got(), slices.Clone(s.cursors), s.first.Epoch
+	events, cursors, epoch := s.got(), s.positions(), s.first.Epoch
 	_ = s.stop()
 	for _, e := range events {
 		cursors = append(cursors, e.Cursor(epoch), cdc.Cursor{Epoch: epoch, Seq: e.Seq})

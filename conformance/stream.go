@@ -218,6 +218,13 @@ func (s *stream) got() []cdc.Event {
 	return slices.Clone(s.events)
 }
 
+// positions returns the cursors of all batches so far.
+func (s *stream) positions() []cdc.Cursor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.cursors)
+}
+
 // fence appends a marker and waits until every stream has it: whatever the
 // streams had to deliver before has come, or is missing.
 func (t *trial) fence(log cdc.Log, streams ...*stream) uint64 {

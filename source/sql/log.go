@@ -110,7 +110,7 @@ func (l *Log) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, 
 	}
 	page, err := retryCut(ctx, func(ctx context.Context) (cdc.Page, error) { return l.engine.read(ctx, after, max(limit, 1)) })
 	if err != nil {
-		return cdc.Page{}, fmt.Errorf("sql: read: %w", explain(l.settings, err))
+		return cdc.Page{}, fmt.Errorf("sql: read: %w", l.explain(err))
 	}
 	return page, nil
 }
@@ -122,9 +122,18 @@ func (l *Log) Bounds(ctx context.Context) (cdc.Bounds, error) {
 	}
 	b, err := retryCut(ctx, l.engine.settle)
 	if err != nil {
-		return cdc.Bounds{}, fmt.Errorf("sql: bounds: %w", explain(l.settings, err))
+		return cdc.Bounds{}, fmt.Errorf("sql: bounds: %w", l.explain(err))
 	}
 	return b, nil
+}
+
+// explain says what to do about an error of a read; one that Close has caused is
+// [cdc.ErrClosed], whatever the pool calls it.
+func (l *Log) explain(err error) error {
+	if l.feed.isClosed() {
+		return cdc.ErrClosed
+	}
+	return explain(l.settings, err)
 }
 
 // Append implements [cdc.Appender] in a transaction of its own. Use

@@ -27,6 +27,9 @@ type remoteSubscription struct {
 //
 //nolint:contextcheck // ctx bounds the call, not the subscription
 func (r *Remote) Subscribe(ctx context.Context) (cdc.Subscription, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if r.ctx.Err() != nil {
 		return nil, cdc.ErrClosed
 	}
