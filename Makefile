@@ -14,6 +14,7 @@ FUZZTIME ?= 30s
 SOAK     ?= ./...
 SOAKTIME ?= 60s
 BENCH    ?= .
+TESTFLAGS ?=
 LINT     := $(CURDIR)/bin/golangci-lint
 
 # Every module of the repository but tools/, which only builds the linter.
@@ -31,7 +32,7 @@ run: ## start the quickstart (ADDR, DB, RETAIN); needs nothing but Go
 .PHONY: test
 test: install ## vet and test every module with the race detector; a server that cannot be started is a failure
 	@$(call each,$(GO) vet ./...)
-	@export GAPLESS_REQUIRE=all; $(call each,$(GO) test -race -timeout 30m ./...)
+	@export GAPLESS_REQUIRE=all; $(call each,$(GO) test -race -timeout 30m $(TESTFLAGS) ./...)
 
 .PHONY: install
 install: ## install what the tests need and is missing (Debian packages, and npm packages below e2e)
