@@ -107,18 +107,18 @@ func ReadFiltered(ctx context.Context, src Source, after Cursor, limit int, f Fi
 	return page, err
 }
 
-// capability finds T in the log or in what it wraps: a wrapper has a method
-// Unwrap() Log.
-func capability[T any](log any) (T, bool) {
+// capability finds T in the source or in what it wraps: a wrapper has a method
+// Unwrap() Log, or Unwrap() Source if it makes a log of a source.
+func capability[T any](src Source) (T, bool) {
 	for {
-		if t, ok := log.(T); ok {
+		if t, ok := src.(T); ok {
 			return t, true
 		}
-		switch w := log.(type) {
+		switch w := src.(type) {
 		case interface{ Unwrap() Log }:
-			log = w.Unwrap()
-		case *Polled:
-			log = w.Source
+			src = w.Unwrap()
+		case interface{ Unwrap() Source }:
+			src = w.Unwrap()
 		default:
 			var zero T
 			return zero, false
@@ -126,6 +126,6 @@ func capability[T any](log any) (T, bool) {
 	}
 }
 
-func unsupported(log any, what string) error {
-	return fmt.Errorf("cdc: %T has no %s: %w", log, what, errors.ErrUnsupported)
+func unsupported(src Source, what string) error {
+	return fmt.Errorf("cdc: %T has no %s: %w", src, what, errors.ErrUnsupported)
 }

@@ -16,7 +16,7 @@
 // databases. [Follow] is the handoff from history to what is new, written once.
 // A [Hub] makes many followers in one process cheap. [Retain] bounds what a log
 // keeps. What only some logs can do is reached through [Append], [Trim] and
-// [Renew]; a wrapper passes it on by a method Unwrap() Log.
+// [Renew]; a wrapper passes it on by a method Unwrap() Log or Unwrap() Source.
 //
 // Every event has a seq: strictly increasing, never used twice, with holes
 // where the store has them. A log has an epoch, which changes when seqs begin

@@ -238,12 +238,18 @@ func (f *follower) live() error {
 	}
 }
 
-// deliverLive delivers those of the events that are above the position: the
-// others were replayed.
+// deliverLive delivers those of the events that are above the position. The
+// others were replayed, unless the log went back and grew again under its
+// subscription: where the tag of the position does not tell, the source does.
 func (f *follower) deliverLive(events []Event) error {
 	first := 0
 	for first < len(events) && events[first].Seq <= f.pos.Seq {
 		first++
+	}
+	if first > 0 {
+		if last := events[first-1]; last.Seq != f.pos.Seq || last.Tag() != f.pos.Tag {
+			return f.readAll(noEnd)
+		}
 	}
 	if first == len(events) {
 		return nil
@@ -319,7 +325,7 @@ func (p Page) check(after uint64) error {
 	last := after
 	for _, e := range p.Events {
 		if e.Seq <= last {
-			return fmt.Errorf("cdc: the source returned seq %d after %d: a Source must return ascending seqs above the cursor", e.Seq, last)
+			return fmt.Errorf("cdc: seq %d came after %d: a Source must return ascending seqs above the cursor, and what was replayed must not come again live", e.Seq, last)
 		}
 		last = e.Seq
 	}

@@ -69,14 +69,19 @@ func (f *follower) position(start Start, b Bounds) (Cursor, error) {
 	return c, nil
 }
 
-// tagged adds the tag of the event at c, if there is one. A log that is
-// trimmed or made anew meanwhile has none to give.
 func (f *follower) tagged(c Cursor, b Bounds) (Cursor, error) {
+	return tagged(c, b, func(before Cursor) (Page, error) {
+		return await(f, func(ctx context.Context) (Page, error) { return f.log.Read(ctx, before, 1) })
+	})
+}
+
+// tagged adds the tag of the event at c, if there is one. A log that is
+// trimmed or made anew meanwhile has none to give. read reads one event.
+func tagged(c Cursor, b Bounds, read func(before Cursor) (Page, error)) (Cursor, error) {
 	if c.Seq <= b.Floor {
 		return c, nil
 	}
-	before := Cursor{Epoch: c.Epoch, Seq: c.Seq - 1}
-	page, err := await(f, func(ctx context.Context) (Page, error) { return f.log.Read(ctx, before, 1) })
+	page, err := read(Cursor{Epoch: c.Epoch, Seq: c.Seq - 1})
 	if _, reset := errors.AsType[*ResetError](err); reset {
 		return c, nil
 	}

@@ -43,6 +43,8 @@ type Hub struct {
 	edge   flights[edgeRead, Page]
 	cold   coldReads
 
+	untagged bool // of the reader: see tag
+
 	mu      sync.Mutex
 	tail    tail          // its epoch is empty until the log was reached for the first time
 	joins   uint64        // how often followers had to read the source themselves
@@ -112,6 +114,7 @@ func (h *Hub) run() {
 		if h.ctx.Err() != nil {
 			return
 		}
+		h.observeBreak(err)
 		if h.opts.OnError != nil {
 			h.opts.OnError(err)
 		}
@@ -148,14 +151,17 @@ func (h *Hub) session(wait *backoff) error {
 // catchUp reads from the end of the tail to the end of the log. Reading from a
 // cursor with its tag also finds a log that went back and grew again.
 func (h *Hub) catchUp() error {
-	end := h.position()
-	if end.Epoch == "" {
-		return h.restart(nil)
+	if h.position().Epoch == "" {
+		return h.rejoin(nil)
 	}
+	if err := h.tag(); err != nil {
+		return err
+	}
+	end := h.position()
 	for {
 		page, err := h.log.Read(h.ctx, end, 1024)
 		if reset, ok := errors.AsType[*ResetError](err); ok {
-			return h.restart(reset)
+			return h.rejoin(reset)
 		}
 		if err != nil {
 			return err
@@ -171,14 +177,24 @@ func (h *Hub) catchUp() error {
 	}
 }
 
-// extend publishes events of the subscription that are above the tail.
+// extend publishes events of the subscription that are above the tail. The
+// others were read before, after a wake-up or a lag, unless the log went back
+// and grew again under its subscription: then they are not those of the tail.
 func (h *Hub) extend(events []Event) error {
 	end := h.position()
-	events = eventsAfter(events, end.Seq)
-	if len(events) == 0 {
+	fresh := eventsAfter(events, end.Seq)
+	if n := len(events) - len(fresh); n > 0 {
+		switch same, known := h.remembers(events[n-1]); {
+		case !known:
+			return h.catchUp()
+		case !same:
+			return h.rejoin(&ResetError{Reason: ReasonDiverged, Requested: end.String()})
+		}
+	}
+	if len(fresh) == 0 {
 		return nil
 	}
-	page := Page{Events: events, Next: events[len(events)-1].Seq}
+	page := Page{Events: fresh, Next: fresh[len(fresh)-1].Seq}
 	if err := page.check(end.Seq); err != nil {
 		return err
 	}
@@ -186,9 +202,22 @@ func (h *Hub) extend(events []Event) error {
 	return nil
 }
 
+// remembers compares an event with what the tail has at its seq; known is
+// false where it holds nothing to compare with.
+func (h *Hub) remembers(e Event) (same, known bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	base := h.tail.base
+	if e.Seq < base.Seq || e.Seq == base.Seq && base.Tag == "" {
+		return false, false
+	}
+	return h.tail.agrees(e.Cursor(base.Epoch)), true
+}
+
 // restart puts an empty tail at the head of the log: the first time, when the
 // tail was overtaken by retention (followers read the log, which knows), or
-// when the log is another one (followers get the reset).
+// when the log is another one. Then followers get the reset, and it is returned
+// to end the session: its subscription may still hold events of the old log.
 func (h *Hub) restart(reset *ResetError) error {
 	b, err := h.log.Bounds(h.ctx)
 	if err != nil {
@@ -196,7 +225,8 @@ func (h *Hub) restart(reset *ResetError) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if reset != nil && (reset.Reason != ReasonTruncated || b.Epoch != h.tail.end.Epoch) {
+	replaced := reset != nil && (reset.Reason != ReasonTruncated || b.Epoch != h.tail.end.Epoch)
+	if replaced {
 		r := *reset
 		r.Floor, r.Head, r.Resume = b.Floor, b.Head, Cursor{Epoch: b.Epoch, Seq: b.Head}
 		if b.Epoch != h.tail.end.Epoch {
@@ -209,6 +239,37 @@ func (h *Hub) restart(reset *ResetError) error {
 	h.tail.reset(Cursor{Epoch: b.Epoch, Seq: b.Head})
 	h.joins++
 	h.wake()
+	h.untagged = true
+	if replaced {
+		return h.reset
+	}
+	return nil
+}
+
+func (h *Hub) rejoin(reset *ResetError) error {
+	if err := h.restart(reset); err != nil {
+		return err
+	}
+	return h.tag()
+}
+
+// tag adds the tag to an end of the tail that restart took from the bounds:
+// without it, a log that went back and grew again is not noticed.
+func (h *Hub) tag() error {
+	end := h.position()
+	if !h.untagged || end.Tag != "" {
+		return nil
+	}
+	end, err := tagged(end, Bounds{}, func(before Cursor) (Page, error) { return h.log.Read(h.ctx, before, 1) })
+	if err != nil {
+		return err
+	}
+	h.untagged = false
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.tail.chunks) == 0 {
+		h.tail.reset(end)
+	}
 	return nil
 }
 

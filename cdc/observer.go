@@ -11,7 +11,8 @@ import (
 // are made of. One Observer may be given to many. Its methods are called
 // concurrently, while somebody waits, so they must be quick.
 type Observer interface {
-	// HubRead is told each read that a follower made through a Hub.
+	// HubRead is told each read that a follower made through a Hub, and each
+	// error for which the Hub's own reader had to begin again.
 	HubRead(HubRead)
 
 	// StreamOpened is told each stream that a transport admits.
@@ -54,7 +55,8 @@ type HubStatus struct {
 	MaxEvents, MaxBytes int // limits of the tail
 
 	// Reads of followers since the Hub was made: answered from the tail, by
-	// the log, and not at all because the log failed.
+	// the log, and not at all because the log failed; Errors counts those of
+	// the Hub's own reader too.
 	Hits, Misses, Errors uint64
 }
 
@@ -110,5 +112,17 @@ func (h *Hub) observe(ctx context.Context, tail bool, err error) {
 	}
 	if h.opts.Observer != nil {
 		h.opts.Observer.HubRead(HubRead{Tail: tail, Err: err})
+	}
+}
+
+// observeBreak counts an error of the reader and tells the observer: with all
+// followers live nobody else meets it. That the log was replaced is no error.
+func (h *Hub) observeBreak(err error) {
+	if _, reset := errors.AsType[*ResetError](err); reset {
+		return
+	}
+	h.reads.errors.Add(1)
+	if h.opts.Observer != nil {
+		h.opts.Observer.HubRead(HubRead{Err: err})
 	}
 }

@@ -51,6 +51,9 @@ func Poll(src Source, opts *PollOptions) *Polled {
 	return p
 }
 
+// Unwrap returns the source that is looked at.
+func (p *Polled) Unwrap() Source { return p.Source }
+
 // Notify makes every subscription look now: something was committed.
 func (p *Polled) Notify() { p.own.Notify() }
 

@@ -7,6 +7,8 @@ import "context"
 const PageBytes = 1 << 20
 
 // Source is the durable side of a log. All methods may be called concurrently.
+// With a context that has ended they return an error, best its cause; after a
+// Close that the type may have, [ErrClosed].
 type Source interface {
 	// Read returns the oldest events above after.Seq in order, all from one
 	// consistent view of the store. after.Epoch is never empty. limit is the
