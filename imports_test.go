@@ -20,14 +20,14 @@ var layers = []layer{
 	{folder: "source/bolt", ours: []string{"cdc"}, clients: []string{"go.etcd.io/bbolt"}},
 	{folder: "source/redis", ours: []string{"cdc"}, clients: []string{"github.com/redis/go-redis/v9"}},
 	{folder: "source/sql", ours: []string{"cdc"}, clients: []string{"github.com/jmoiron/sqlx", "github.com/lib/pq", "modernc.org/sqlite", "github.com/go-sql-driver/mysql"}},
-	{folder: "transport/sse", ours: []string{"cdc"}},
+	{folder: "transport/sse", ours: []string{"cdc"}, clients: []string{"github.com/launchdarkly/eventsource"}},
 	{folder: "conformance", ours: []string{"cdc", "cdc/verify"}},
 	{folder: "internal"},
 }
 
 // mayTest lists the folders whose production code may import testing: they
 // are imported by tests only.
-var mayTest = []string{"conformance", "internal/testserver", "internal/leaktest"}
+var mayTest = []string{"conformance", "internal/testserver", "internal/leaktest", "internal/webdriver"}
 
 func TestImportsPointOneWay(t *testing.T) {
 	checked := 0

@@ -61,21 +61,24 @@ const (
 func (n need) met(h Harness) (name string, ok bool) {
 	switch n {
 	case needBegin:
-		return "Harness.Begin", h.Begin != nil
+		return "Harness.Begin: set it to a func that opens a transaction of the store", h.Begin != nil
 	case needThree:
-		return "Harness.Begin with Writers of 3 or more", h.Begin != nil && h.Writers >= 3
+		return "Harness.Begin with Writers of 3 or more: set both if transactions of the store can overlap", h.Begin != nil && h.Writers >= 3
 	case needSecond:
-		return "Harness.Second", h.Second != nil
+		return "Harness.Second: set it, often to the func of Open, if two processes can have the store open", h.Second != nil
 	case needReopen:
-		return "Harness.Reopen", h.Reopen != nil
+		return "Harness.Reopen: set it, often to the func of Open, if the store survives its process", h.Reopen != nil
 	case needRewind:
-		return "Harness.Rewind", h.Rewind != nil
+		return "Harness.Rewind: set it to a func that takes the store back, as a failover or a backup does", h.Rewind != nil
 	case needSever:
-		return "Harness.Sever", h.Sever != nil
+		return "Harness.Sever: set it to a func that cuts the connections of the live side", h.Sever != nil
 	case needBreak:
-		return "Harness.Break", h.Break != nil
+		return "Harness.Break: set it to a func that makes reads of the store fail", h.Break != nil
 	case needCrash:
-		return "Harness.Crash", h.Crash != nil
+		if h.overHub {
+			return "Harness.Crash over a Hub: the process that is killed has no followers; run it over the log itself", false
+		}
+		return `Harness.Crash: set it to CrashSelf("TestName") if the store survives its process`, h.Crash != nil
 	}
 	return "an unknown ability", false
 }
@@ -88,5 +91,5 @@ func (c Case) lacks(h Harness) string {
 			names = append(names, name)
 		}
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(names, ", and no ")
 }

@@ -157,11 +157,13 @@ func (t *trial) watch() Result {
 		return r
 	case <-timer.C:
 		t.add(fmt.Errorf("%w within %v", errStuck, t.opts.Limit))
-		return t.result()
+		r := t.result()
+		r.History = nil // what was given up still writes it
+		return r
 	}
 }
 
-var errStuck = errors.New("the case did not end: something blocks that no context and no Close ends")
+var errStuck = errors.New("the case did not end: something blocks or spins that no context and no Close ends")
 
 func newTrial(ctx context.Context, c Case, h Harness, o Options) *trial {
 	return &trial{

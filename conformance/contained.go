@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"slices"
 	"sync/atomic"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -107,12 +106,7 @@ func closeEndsNext(t *trial) {
 	waiting, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
 		close(waiting)
-		for {
-			if _, err := sub.Next(t.ctx); err != nil {
-				ended <- err
-				return
-			}
-		}
+		ended <- t.endOf(sub)
 	}()
 	<-waiting
 	t.closeSub(sub)
@@ -122,6 +116,17 @@ func closeEndsNext(t *trial) {
 	t.finite(verify.Contained, "Next after Close", func() { _, err = sub.Next(t.ctx) })
 	t.want(errors.Is(err, cdc.ErrClosed), "Next after Close returned %v, want ErrClosed", err)
 	t.fill(log, 3)
+}
+
+// endOf calls Next until it returns an error, and returns that.
+func (t *trial) endOf(sub cdc.Subscription) error {
+	const most = 10_000
+	for range most {
+		if _, err := sub.Next(t.ctx); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("nothing, %d times", most)
 }
 
 func closeTwice(t *trial) {
@@ -185,21 +190,14 @@ func closeLog(t *trial) {
 	log := t.open()
 	c, ok := log.Log.(io.Closer)
 	if !ok {
-		t.skipped("the log has no Close")
+		t.skipped("the log has no Close: give it one if it holds anything")
 	}
 	t.fill(log, 2)
 	sub := t.subscribe(log)
 	s := t.follow("open when the log is closed", log, cdc.Beginning, quiet())
 	s.live()
 	ended := make(chan error, 1)
-	go func() {
-		for {
-			if _, err := sub.Next(t.ctx); err != nil {
-				ended <- err
-				return
-			}
-		}
-	}()
+	go func() { ended <- t.endOf(sub) }()
 	t.finite(verify.Contained, "Close of the log", func() { _ = c.Close() })
 	var err error
 	t.finite(verify.Contained, "Next of a log that was closed", func() { err = <-ended })
@@ -278,165 +276,3 @@ type dead struct{ err error }
 
 func (d dead) Next(context.Context) ([]cdc.Event, error) { return nil, d.err }
 func (d dead) Close() error                              { return nil }
-
-func immutable(t *trial) {
-	log := t.open()
-	t.fill(log, 6)
-	epoch := t.bounds(log).Epoch
-	s := t.follow("live", log, cdc.Beginning, quiet())
-	s.live()
-	t.fence(log, s)
-	first := t.read(log, cdc.Cursor{Epoch: epoch}, 4)
-	held := s.got()
-	sums := sumsOf(held)
-	// Another reader appends to its page and overwrites what is its own.
-	mine := t.read(log, cdc.Cursor{Epoch: epoch}, 4)
-	mine.Events = append(mine.Events, t.event())
-	t.looked()
-	again := t.read(log, cdc.Cursor{Epoch: epoch}, 6)
-	for i := range again.Events {
-		if again.Events[i].Seq == 0 {
-			t.fail(verify.Contained, "what one reader appended to its page shows in the page of another")
-		}
-	}
-	pages := [][]cdc.Event{first.Events, again.Events}
-	pageSums := [][]uint64{sumsOf(first.Events), sumsOf(again.Events)}
-	t.fill(log, 40)
-	t.all(log, cdc.Cursor{Epoch: epoch}, 3)
-	t.fence(log, s)
-	if _, err := t.h.trim(t.ctx, log.Log, t.bounds(log).Head-2); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		t.broken("Trim", err)
-	}
-	t.fill(log, 5)
-	for i, page := range pages {
-		if !slices.Equal(sumsOf(page), pageSums[i]) {
-			t.fail(verify.Contained, "a page that was handed out now holds %s", eventsText(page))
-		}
-	}
-	for i, sum := range sumsOf(held) {
-		if sum != sums[i] {
-			t.fail(verify.Contained, "event %d changed after it was handed out; it is now %+v", held[i].Seq, held[i])
-		}
-	}
-}
-
-func immutableLive(t *trial) {
-	log := t.open()
-	sub := t.subscribe(log)
-	var held []cdc.Event
-	var batches [][]cdc.Event
-	var sums []uint64
-	for n := range 8 {
-		t.append(log, t.eventsN(1+n%3)...)
-		events, err := t.returns(sub, verify.Live, "something for a committed event")
-		if err != nil {
-			t.broken("Next", err)
-		}
-		batches = append(batches, events)
-		sums = append(sums, sumsOf(events)...)
-	}
-	for _, b := range batches {
-		held = append(held, b...)
-	}
-	for i, sum := range sumsOf(held) {
-		t.want(sum == sums[i], "an event that Next returned is now event %d", held[i].Seq)
-	}
-}
-
-func sumsOf(events []cdc.Event) []uint64 {
-	sums := make([]uint64, len(events))
-	for i, e := range events {
-		sums[i] = verify.Sum(e) ^ e.Seq
-	}
-	return sums
-}
-
-func appendCopies(t *trial) {
-	log := t.open()
-	s := t.follow("live", log, cdc.Latest, quiet())
-	s.live()
-	e := t.event()
-	want := string(e.Data)
-	seq := t.append(log, e).Seqs[0]
-	for i := range e.Data {
-		e.Data[i] = 'X'
-	}
-	e.Meta["n"] = "changed"
-	s.until(seq)
-	got := append(s.got(), t.all(log, cdc.Cursor{Epoch: s.first.Epoch, Seq: seq - 1}, 10)...)
-	for _, e := range got {
-		t.want(string(e.Data) == want && e.Meta["n"] != "changed", "event %d is %s with %v after the caller changed its argument; appended was %s", e.Seq, e.Data, e.Meta, want)
-	}
-}
-
-// leaveWhileRenewing leaves the loop at a heartbeat while Subscribe is under
-// way for the second time.
-func leaveWhileRenewing(t *trial) {
-	log := t.open()
-	t.fill(log, 1)
-	slow := &slowRenewal{Log: log.Log, entered: make(chan struct{}), release: make(chan struct{})}
-	left := make(chan struct{})
-	go func() {
-		defer close(left)
-		renewing := false
-		t.h.follow(t.ctx, slow, cdc.Latest, &cdc.FollowOptions{Heartbeat: 1e6})(func(cdc.Batch, error) bool {
-			select {
-			case <-slow.entered:
-				if !renewing {
-					renewing = true
-					close(slow.release)
-				}
-				return false
-			default:
-				return true
-			}
-		})
-	}()
-	t.wait(verify.Contained, left, "a stream that was left while it renewed its subscription")
-	t.soon(verify.Contained, func() bool { return slow.open.Load() == 0 }, "every subscription of a stream that was left is closed")
-}
-
-// slowRenewal is a log whose first subscription ends at once, and whose second
-// Subscribe takes until it is released.
-type slowRenewal struct {
-	cdc.Log
-	calls            atomic.Int64
-	open             atomic.Int64
-	entered, release chan struct{}
-}
-
-func (l *slowRenewal) Subscribe(ctx context.Context) (cdc.Subscription, error) {
-	n := l.calls.Add(1)
-	if n == 2 {
-		close(l.entered)
-		<-l.release
-		ctx = context.WithoutCancel(ctx) // it is just being granted
-	}
-	sub, err := l.Log.Subscribe(ctx)
-	if err != nil {
-		return nil, err
-	}
-	l.open.Add(1)
-	return &countedSubscription{Subscription: sub, log: l, broken: n == 1}, nil
-}
-
-type countedSubscription struct {
-	cdc.Subscription
-	log    *slowRenewal
-	broken bool
-	closed atomic.Bool
-}
-
-func (s *countedSubscription) Next(ctx context.Context) ([]cdc.Event, error) {
-	if s.broken {
-		return nil, errors.New("the connection was lost")
-	}
-	return s.Subscription.Next(ctx)
-}
-
-func (s *countedSubscription) Close() error {
-	if !s.closed.Swap(true) {
-		s.log.open.Add(-1)
-	}
-	return s.Subscription.Close()
-}

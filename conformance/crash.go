@@ -116,17 +116,18 @@ func (t *trial) killAt(k int, at Place) []verify.Append {
 	}
 	var acknowledged []verify.Append
 	lines := bufio.NewScanner(out)
-	for len(acknowledged) < k && lines.Scan() {
+	for lines.Scan() {
 		a := verify.Append{Begin: t.history.Tick(), Outcome: verify.Acknowledged, Records: make([]verify.Record, 2)}
 		if n, _ := fmt.Sscanf(lines.Text(), "acknowledged %s %s %d %d", &a.Epoch, &a.Records[0].ID, &a.Records[0].Seq, &a.Records[1].Seq); n == 4 {
 			a.Records[1].ID = a.Records[0].ID + "b"
 			a.End = t.history.Tick()
 			acknowledged = append(acknowledged, a)
 		}
+		if len(acknowledged) == k {
+			_ = cmd.Process.Kill() // and read on: it has acknowledged more until then
+		}
 	}
-	t.trace.add("the child acknowledged %d appends and is killed", len(acknowledged))
-	_ = cmd.Process.Kill()
-	_, _ = io.Copy(io.Discard, out)
+	t.trace.add("the child acknowledged %d appends and was killed", len(acknowledged))
 	err = cmd.Wait()
 	if exit, ok := errors.AsType[*exec.ExitError](err); len(acknowledged) < k || !ok || exit.Exited() {
 		t.broken("the child process", fmt.Errorf("it ended by itself after %d appends: %w", len(acknowledged), err))

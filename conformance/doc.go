@@ -10,6 +10,7 @@
 // testing.T, and [Verify] judges a history that was recorded elsewhere. What a
 // log can do beyond the two interfaces is told by the [Harness]; what it
 // cannot do is skipped visibly, and no flag turns a promise off.
+// docs/custom-source.md is the tutorial.
 //
 // [cdc.Log]: https://pkg.go.dev/github.com/gapless-go/gapless/cdc#Log
 package conformance

@@ -15,6 +15,7 @@ func durableCases() []Case {
 		{Guarantee: g, Situation: "Reopen", Sentence: "closing and opening the log again changes nothing: events, epoch, bounds, cursors", needs: reopen, run: reopenKeeps},
 		{Guarantee: g, Situation: "ReopenTrimmed", Sentence: "floor, head and seqs survive reopening a log that was trimmed, even to nothing", needs: reopen, run: reopenTrimmed},
 		{Guarantee: g, Situation: "ReopenRenewed", Sentence: "a new epoch survives reopening", needs: reopen, run: reopenRenewed},
+		{Guarantee: g, Situation: "Renewed", Sentence: "a new epoch changes nothing else: events, floor, head, last, and the IDs that are known", run: renewedKeeps},
 		{Guarantee: g, Situation: "SeqsNotReused", Sentence: "no seq is used again after everything was trimmed, or after a rollback", run: seqsNotReused},
 		{Guarantee: g, Situation: "BoundsOnlyGrow", Sentence: "floor, head and last never decrease within an epoch, whatever happens", run: boundsOnlyGrow},
 		{Guarantee: g, Situation: "Killed", Sentence: "a process that appends is killed with SIGKILL at the k-th acknowledged append: everything acknowledged is there, and the log goes on", needs: []need{needReopen, needCrash}, run: killed, real: true},
@@ -64,13 +65,29 @@ func reopenTrimmed(t *trial) {
 func reopenRenewed(t *trial) {
 	log := t.open()
 	t.fill(log, 3)
-	old := t.bounds(log).Epoch
-	if err := t.h.renew(t.ctx, log.Log); err != nil {
-		t.broken("Renew", err)
-	}
+	t.renew(log)
 	b := t.bounds(log)
 	log = t.reopen(log)
-	t.want(t.bounds(log) == b && b.Epoch != old, "a new epoch was given: bounds were %+v before reopening and are %+v after", b, t.bounds(log))
+	t.want(t.bounds(log) == b, "a new epoch was given: bounds were %+v before reopening and are %+v after", b, t.bounds(log))
+}
+
+func renewedKeeps(t *trial) {
+	log := t.open()
+	events := t.eventsN(5)
+	r := t.append(log, events...)
+	before := t.bounds(log)
+	held := t.all(log, cdc.Cursor{Epoch: before.Epoch}, 100)
+	t.renew(log)
+	now := t.bounds(log)
+	before.Epoch = now.Epoch
+	t.want(now == before, "a new epoch changed the bounds from %+v to %+v", before, now)
+	kept := t.all(log, cdc.Cursor{Epoch: now.Epoch, Seq: now.Floor}, 100)
+	t.want(slices.Equal(sumsOf(held), sumsOf(kept)), "before the new epoch the log held %s, after it %s, or their contents changed", eventsText(held), eventsText(kept))
+	again, err := t.h.append(t.ctx, log.Log, events[1]) // not recorded: it was appended in the other epoch
+	if err != nil {
+		t.broken("Append", err)
+	}
+	t.want(slices.Equal(again.Seqs, r.Seqs[1:2]), "the ID of event %d was appended again in a new epoch and got the seqs %v", r.Seqs[1], again.Seqs)
 }
 
 func seqsNotReused(t *trial) {

@@ -52,7 +52,7 @@ What Gapless promises, and the cases of the conformance suite that check each pr
 of ` + "`conformance.Run`" + ` and, with ` + "`SSE/`" + ` in them, of ` + "`conformance.RunSSE`" + `; they are stable. A case that a log cannot run, because
 its harness lacks the ability, is a visible skip.
 `)
-	cases := slices.Concat(conformance.Cases(), conformance.SSECases())
+	cases := allCases()
 	for _, g := range verify.Guarantees() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n| Case | What is done and what must come of it |\n|---|---|\n", g, upper(g.Sentence()))
 		for _, c := range cases {
@@ -68,7 +68,7 @@ func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 func TestCasesHaveStableDistinctNames(t *testing.T) {
 	seen := map[string]bool{}
-	for _, c := range slices.Concat(conformance.Cases(), conformance.SSECases()) {
+	for _, c := range allCases() {
 		name := c.Name()
 		if seen[name] || c.Sentence == "" || strings.ContainsAny(name, " #") {
 			t.Errorf("case %q: twice, without a sentence, or with a name that go test -run changes", name)
@@ -76,6 +76,17 @@ func TestCasesHaveStableDistinctNames(t *testing.T) {
 		seen[name] = true
 		if strings.HasPrefix(c.Guarantee.Sentence(), "is no guarantee") {
 			t.Errorf("case %q checks %q, which is no guarantee", name, c.Guarantee)
+		}
+	}
+	for _, cases := range [][]conformance.Case{conformance.Cases(), conformance.SSECases()} {
+		ended := map[verify.Guarantee]bool{}
+		for i, c := range cases {
+			if i > 0 && cases[i-1].Guarantee != c.Guarantee {
+				ended[cases[i-1].Guarantee] = true
+			}
+			if ended[c.Guarantee] {
+				t.Errorf("case %q stands apart from the others of its guarantee: its subtest would be %s#01", c.Name(), c.Guarantee)
+			}
 		}
 	}
 	for _, g := range verify.Guarantees() {

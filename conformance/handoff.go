@@ -18,6 +18,7 @@ func handoffCases() []Case {
 		{Guarantee: g, Situation: "FirstReplay/beginning", Sentence: "the same from the beginning", run: firstReplay(fromBeginning, false)},
 		{Guarantee: g, Situation: "FirstReplay/cursor", Sentence: "the same from a cursor", run: firstReplay(fromCursor, false)},
 		{Guarantee: g, Situation: "FirstReplayPairs/latest", Sentence: "one event is committed before the i-th call and one before the k-th, for every pair", run: firstReplay(fromLatest, true)},
+		{Guarantee: g, Situation: "FirstReplayPairs/beginning", Sentence: "the same from the beginning", run: firstReplay(fromMovedBeginning, true)},
 		{Guarantee: g, Situation: "FirstReplayPairs/cursor", Sentence: "the same from a cursor", run: firstReplay(fromCursor, true)},
 		{Guarantee: g, Situation: "AfterLag", Sentence: "a subscription lags and one event is committed before the k-th call of the replay that follows, for every k", run: laterReplay(false, (*tap).forceLag)},
 		{Guarantee: g, Situation: "AfterLagPairs", Sentence: "the same for every pair of calls", run: laterReplay(true, (*tap).forceLag)},
@@ -89,6 +90,20 @@ func fromBeginning(t *trial, _ *handle) (handle, cdc.Start) {
 	h := t.open()
 	t.fill(h, 3)
 	return h, cdc.Beginning
+}
+
+// fromMovedBeginning trims a log to its head rather than to make another, as
+// far as it can: making one is slow in some stores, and there are many pairs.
+func fromMovedBeginning(t *trial, known *handle) (handle, cdc.Start) {
+	if known.Log != nil {
+		if _, err := t.h.trim(t.ctx, known.Log, t.bounds(*known).Head); err == nil {
+			t.fill(*known, 3)
+			return *known, cdc.Beginning
+		}
+	}
+	log, start := fromBeginning(t, known)
+	*known = log
+	return log, start
 }
 
 func firstReplay(at startAt, pairs bool) func(*trial) {

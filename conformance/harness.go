@@ -13,6 +13,7 @@ import (
 type Place struct {
 	Dir  string // an empty folder of its own, removed after the case
 	Name string // a name of its own, [a-z0-9_]: for a table, a key, a stream
+	Case string // the name of the case, as [Case.Name] has it
 }
 
 // Tx is an open transaction of the store.
@@ -25,15 +26,19 @@ type Tx interface {
 	Rollback(ctx context.Context) error
 }
 
-// Harness says what the suite can do with a log. Only Open is required. What
-// is nil cannot be tested, and the cases that need it are skipped visibly.
-// Funcs that take a log get one that Open, Second or Reopen returned.
+// Harness says what the suite can do with a log. Only Open is required, and
+// that the log can be appended to. What is nil cannot be tested, and the cases
+// that need it are skipped visibly. Funcs that take a log get one that Open,
+// Second or Reopen returned; that of [cdc.Poll] gives the source back by
+// log.(*cdc.Polled).Unwrap().
 type Harness struct {
 	// Open makes an empty log at the place. A log that is an [io.Closer] is
 	// closed when the case ends.
 	Open func(ctx context.Context, at Place) (cdc.Log, error)
 
-	// Append appends; nil means [cdc.Append].
+	// Append appends; nil means [cdc.Append]. A store that others write to (a
+	// table with triggers, another program) has none: write to it here, as they
+	// do. Without either every case fails.
 	Append func(ctx context.Context, log cdc.Log, events ...cdc.Event) (cdc.Receipt, error)
 
 	// Trim removes events at or below seq; nil means [cdc.Trim].
@@ -48,10 +53,11 @@ type Harness struct {
 	Writers int
 
 	// Second opens another handle on the log of the place, as another process
-	// would have, while the first is open.
+	// would have, while the first is open. It is often the func of Open.
 	Second func(ctx context.Context, at Place) (cdc.Log, error)
 
-	// Reopen opens the log of the place after every handle was closed.
+	// Reopen opens the log of the place after every handle was closed. It is
+	// the func of Open if that keeps what it finds.
 	Reopen func(ctx context.Context, at Place) (cdc.Log, error)
 
 	// Rewind takes the log back to what it held at seq without changing its
@@ -59,12 +65,12 @@ type Harness struct {
 	// seqs again.
 	Rewind func(ctx context.Context, at Place, log cdc.Log, seq uint64) error
 
-	// Sever cuts the connection that the live side stands on; the log has to
-	// find its way back.
-	Sever func(ctx context.Context, at Place, log cdc.Log) error
+	// Sever cuts the connections that the live side stands on and says how many
+	// it cut; the log has to find its way back.
+	Sever func(ctx context.Context, at Place, log cdc.Log) (cut int, err error)
 
-	// Break makes every read of the store fail until the func that it returns
-	// is called.
+	// Break makes every read of the store fail, that of the bounds included (a
+	// file or a table that is renamed), until the func that it returns is called.
 	Break func(ctx context.Context, at Place, log cdc.Log) (mend func(), err error)
 
 	// Follow is what turns a log into streams; nil means [cdc.Follow].
@@ -79,8 +85,12 @@ type Harness struct {
 
 	// Bubble is true if the store runs in memory or on files only, so that
 	// [Run] can give each case virtual time ([testing/synctest]): a lost
-	// wake-up or a leaked goroutine is then found at once.
+	// wake-up or a leaked goroutine is then found at once. It stands still
+	// while anybody waits for a mutex, so a store that sleeps with one locked
+	// needs real time.
 	Bubble bool
+
+	overHub bool
 }
 
 // HubLog is a log that has goroutines of its own.
@@ -140,7 +150,8 @@ func unwrap(log cdc.Log) cdc.Log {
 }
 
 // OverHub is the harness of a [cdc.Hub] on each log of h, so that the suite
-// runs over the Hub too. nil options mean the defaults.
+// runs over the Hub too. nil options mean the defaults. Crash is left out: the
+// process that is killed has no followers.
 func OverHub(h Harness, opts *cdc.HubOptions) Harness {
 	over := func(open func(context.Context, Place) (cdc.Log, error)) func(context.Context, Place) (cdc.Log, error) {
 		if open == nil {
@@ -178,14 +189,16 @@ func OverHub(h Harness, opts *cdc.HubOptions) Harness {
 		}
 	}
 	if below.Sever != nil {
-		h.Sever = func(ctx context.Context, at Place, log cdc.Log) error { return below.Sever(ctx, at, underHub(log)) }
+		h.Sever = func(ctx context.Context, at Place, log cdc.Log) (int, error) {
+			return below.Sever(ctx, at, underHub(log))
+		}
 	}
 	if below.Break != nil {
 		h.Break = func(ctx context.Context, at Place, log cdc.Log) (func(), error) {
 			return below.Break(ctx, at, underHub(log))
 		}
 	}
-	h.Crash = nil // the process that is killed has no followers
+	h.Crash, h.overHub = nil, true // the process that is killed has no followers
 	return h
 }
 

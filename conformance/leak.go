@@ -22,19 +22,25 @@ func (t *trial) labelled() (stop func()) {
 	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels(leakLabel, value)))
 	return func() {
 		pprof.SetGoroutineLabels(context.Background())
-		deadline := time.Now().Add(min(t.opts.Patience, 5*time.Second))
-		for {
-			left := goroutinesWith(value)
-			if left == "" || t.failed() {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.note(verify.Contained, "goroutines are left after everything was closed:\n%s", left)
-				return
-			}
-			time.Sleep(time.Millisecond)
+		var left string
+		gone := eventually(min(t.opts.Patience, 5*time.Second), func() bool {
+			left = goroutinesWith(value)
+			return left == "" || t.failed()
+		})
+		if !gone {
+			t.note(verify.Contained, "goroutines are left after everything was closed:\n%s", left)
 		}
 	}
+}
+
+// eventually asks until done says so, and reports whether it did in time.
+func eventually(limit time.Duration, done func() bool) bool {
+	for deadline := time.Now().Add(limit); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
 }
 
 // countGoroutines returns how many goroutines carry the mark.

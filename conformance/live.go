@@ -202,6 +202,7 @@ func lagRearmed(t *trial) {
 			r.commit(seq)
 			r.until(seq)
 		}
+		t.rests(r.sub, "after a lag that was told")
 	}
 }
 
@@ -250,19 +251,25 @@ func rest(t *trial) {
 	t.fill(log, 3)
 	sub := t.subscribe(log)
 	for range 2 {
-		waited := false
-		for range 200 {
-			ctx, cancel := context.WithTimeout(t.ctx, 20*time.Millisecond)
-			_, err := sub.Next(ctx)
-			waited = err != nil && ctx.Err() != nil
-			cancel()
-			if waited {
-				break
-			}
-		}
-		t.want(waited, "Next returned 200 times in a row although nothing was committed: a stream on it would spin")
+		t.rests(sub, "although nothing was committed")
 		t.fill(log, 1)
 	}
+}
+
+// rests makes sure that Next waits when it has told everything.
+func (t *trial) rests(sub cdc.Subscription, when string) {
+	for range 200 {
+		ctx, cancel := context.WithTimeout(t.ctx, 20*time.Millisecond)
+		events, err := sub.Next(ctx)
+		waited := err != nil && ctx.Err() != nil
+		cancel()
+		if waited {
+			t.looked()
+			return
+		}
+		t.trace.add("Next → %s", nextText(events, err))
+	}
+	t.fail(verify.Live, "Next returned 200 times in a row %s: a stream on it would spin", when)
 }
 
 func severed(t *trial) {
@@ -270,20 +277,27 @@ func severed(t *trial) {
 	t.fill(log, 2)
 	s := t.follow("over the cut", log, cdc.Latest, quiet())
 	s.live()
-	for n := range 3 {
-		if err := t.h.Sever(t.ctx, log.at, log.Log); err != nil {
-			t.broken("Sever", err)
-		}
-		t.trace.add("-- the live connection is cut, number %d", n+1)
+	cut := 0
+	for range 3 {
+		cut += t.sever(log)
 		t.fence(log, s)
 		t.fence(log, s)
 	}
 	r := t.rawAt(log)
-	if err := t.h.Sever(t.ctx, log.at, log.Log); err != nil {
-		t.broken("Sever", err)
+	if cut += t.sever(log); cut == 0 {
+		t.useless("Sever", "it cut no connection")
 	}
 	seq := t.append(log, t.event()).Seqs[0]
 	events, err := t.returns(r.sub, verify.Live, fmt.Sprintf("something for event %d, committed around the cut: events, a wake-up, or an error that makes the reader subscribe again", seq))
 	t.trace.add("Next after the cut → %s", nextText(events, err))
 	t.record(log)
+}
+
+func (t *trial) sever(log handle) (cut int) {
+	cut, err := t.h.Sever(t.ctx, log.at, log.Log)
+	if err != nil {
+		t.broken("Sever", err)
+	}
+	t.trace.add("-- the live side loses %d connections", cut)
+	return cut
 }

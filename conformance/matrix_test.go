@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,14 +35,34 @@ func TestKillMatrix(t *testing.T) {
 		timer.Stop()
 		t.Logf("%-10s %-50s %3d cases, among them %s", m.Layer, m.Bug, len(kills[m.Bug]), m.Kills)
 	}
+	handlerKills(t, kills, byCase)
 	if err := os.WriteFile(matrixFile, []byte(matrixText(kills, byCase)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
+// handlerKills does the same for the handlers of server-sent events, in real
+// time and therefore side by side.
+func handlerKills(t *testing.T, kills map[broken.Bug][]string, byCase map[string]int) {
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for _, m := range broken.HandlerMutants() {
+		group.Go(func() {
+			report := conformance.CheckSSE(t.Context(), sseHarness(m.Bug), &conformance.Options{Patience: 2 * time.Second, Limit: 20 * time.Second, Seed: 1})
+			mu.Lock()
+			defer mu.Unlock()
+			for _, r := range report.Failed() {
+				kills[m.Bug] = append(kills[m.Bug], r.Case.Name())
+				byCase[r.Case.Name()]++
+			}
+		})
+	}
+	group.Wait()
+}
+
 func matrixText(kills map[broken.Bug][]string, byCase map[string]int) string {
 	var b strings.Builder
-	mutants := broken.Mutants()
+	all := slices.Concat(broken.Mutants(), broken.HandlerMutants())
 	fmt.Fprintf(&b, `# What the suite kills
 
 Written by `+"`make mutants`"+`. Each mutant is the reference of `+"`conformance/internal/broken`"+` with one bug that somebody has
@@ -50,19 +71,18 @@ made; `+"`bugs.go`"+` there says where. Every one of the %d mutants has a case t
 
 | Layer | Mutant | Case written for it | Cases that kill it |
 |---|---|---|---|
-`, len(mutants)+len(broken.HandlerMutants()))
-	for _, m := range mutants {
+`, len(all))
+	for _, m := range all {
 		fmt.Fprintf(&b, "| %s | %s | %s | %d |\n", m.Layer, m.Bug, m.Kills, len(kills[m.Bug]))
 	}
-	for _, m := range broken.HandlerMutants() {
-		fmt.Fprintf(&b, "| %s | %s | %s | see below |\n", m.Layer, m.Bug, m.Kills)
-	}
-	b.WriteString("\n## What each case kills\n\nCases that kill none of these are kept because they check what no mutant here breaks: crashes of real processes need a\nfile, and some need a server.\n\n| Case | Mutants |\n|---|---|\n")
-	for _, c := range conformance.Cases() {
+	b.WriteString("\n## What each case kills\n\nA case that kills none is not a case: a test keeps the zeros out.\n\n| Case | Mutants |\n|---|---|\n")
+	for _, c := range allCases() {
 		fmt.Fprintf(&b, "| %s | %d |\n", c.Name(), byCase[c.Name()])
 	}
 	return b.String()
 }
+
+func allCases() []conformance.Case { return slices.Concat(conformance.Cases(), conformance.SSECases()) }
 
 func TestMatrixIsInStep(t *testing.T) {
 	text, err := os.ReadFile(matrixFile)
@@ -76,9 +96,13 @@ func TestMatrixIsInStep(t *testing.T) {
 			t.Errorf("%s has no line %q: run make mutants", matrixFile, row)
 		}
 	}
-	for _, c := range conformance.Cases() {
-		if !strings.Contains(string(text), "| "+c.Name()+" |") {
+	for _, c := range allCases() {
+		row := "| " + c.Name() + " | "
+		switch i := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, row) }); {
+		case i < 0:
 			t.Errorf("%s does not name the case %s: run make mutants", matrixFile, c.Name())
+		case lines[i] == row+"0 |":
+			t.Errorf("%s: %s kills no mutant: write one, or delete the case", matrixFile, c.Name())
 		}
 	}
 }

@@ -3,6 +3,9 @@ package conformance_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -23,12 +26,24 @@ func harness(bug broken.Bug, layer broken.Layer) conformance.Harness {
 		return broken.None
 	}
 	disk := func(at conformance.Place) *broken.Disk {
-		d, _ := disks.LoadOrStore(at.Name, broken.NewDisk(in("")))
+		made := broken.NewDisk(in(""))
+		if layer == broken.File {
+			made = broken.NewFile(at.Dir, bug)
+		}
+		d, _ := disks.LoadOrStore(at.Name, made)
 		return d.(*broken.Disk)
+	}
+	var crash *conformance.Crash
+	if layer == broken.File {
+		crash = &conformance.Crash{Command: func(ctx context.Context, at conformance.Place) *exec.Cmd {
+			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestChildOfAFile$")
+			cmd.Env = append(os.Environ(), fileEnv+"="+string(bug)+"\n"+at.Dir)
+			return cmd
+		}}
 	}
 	open := func(_ context.Context, at conformance.Place) (cdc.Log, error) { return disk(at).Open(), nil }
 	return conformance.Harness{
-		Open: open, Reopen: open, Second: open,
+		Open: open, Reopen: open, Second: open, Crash: crash,
 		Begin: func(ctx context.Context, log cdc.Log) (conformance.Tx, error) {
 			return log.(*broken.Store).Begin(ctx)
 		},
@@ -37,9 +52,8 @@ func harness(bug broken.Bug, layer broken.Layer) conformance.Harness {
 			disk(at).Rewind(seq)
 			return nil
 		},
-		Sever: func(_ context.Context, _ conformance.Place, log cdc.Log) error {
-			log.(*broken.Store).Sever()
-			return nil
+		Sever: func(_ context.Context, _ conformance.Place, log cdc.Log) (int, error) {
+			return log.(*broken.Store).Sever(), nil
 		},
 		Break: func(_ context.Context, at conformance.Place, _ cdc.Log) (func(), error) {
 			return disk(at).Break(), nil
@@ -49,6 +63,20 @@ func harness(bug broken.Bug, layer broken.Layer) conformance.Harness {
 		Bubble: true,
 	}
 }
+
+// fileEnv names the bug and the folder of a child that appends to a file until
+// it is killed.
+const fileEnv = "GAPLESS_BROKEN_FILE"
+
+func TestChildOfAFile(t *testing.T) {
+	bug, dir, ok := strings.Cut(os.Getenv(fileEnv), "\n")
+	if !ok {
+		t.Skip("is run by the harness of a store in a file")
+	}
+	t.Fatal(conformance.CrashChild(t.Context(), broken.NewFile(dir, broken.Bug(bug)).Open(), os.Stdout))
+}
+
+func TestReferenceInAFilePasses(t *testing.T) { conformance.Run(t, harness(broken.None, broken.File)) }
 
 func TestReferencePasses(t *testing.T) { conformance.Run(t, harness(broken.None, broken.Source)) }
 
@@ -74,7 +102,12 @@ func TestMutantsAreKilled(t *testing.T) {
 			if !cases[m.Kills] {
 				t.Fatalf("its case %q does not exist", m.Kills)
 			}
+			// The scheduler may hide a race once: seen for one of 135 mutants in
+			// one of many runs, on a machine under heavy load.
 			r := check(t, m, m.Kills)
+			if r.Passed() {
+				r = check(t, m, m.Kills)
+			}
 			if r.Passed() || r.Skipped != "" {
 				t.Errorf("lives: %s passed or was skipped (%q)", m.Kills, r.Skipped)
 			}

@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"slices"
 	"sync"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -25,10 +24,7 @@ func sequential(t *trial) {
 	t.ascending(want)
 	from := cdc.Cursor{Epoch: t.bounds(log).Epoch}
 	for _, limit := range []int{1, 7, 119, 120, 1000} {
-		got := seqsOf(t.all(log, from, limit))
-		if !slices.Equal(got, want) {
-			t.fail(verify.Ordered, "read in pages of %d: got %v, want %v", limit, got, want)
-		}
+		t.sequence(verify.Ordered, seqsOf(t.all(log, from, limit)), want, "read in pages of %d", limit)
 	}
 	t.record(log)
 }

@@ -39,6 +39,7 @@ func reliableCases() []Case {
 		Case{Guarantee: g, Situation: "Holes", Sentence: "rolled-back transactions leave holes: the events around them are read and followed", needs: []need{needBegin}, run: holes},
 		Case{Guarantee: g, Situation: "CommitOrder", Sentence: "three transactions end in every order, with a poll after each step: a reader that polls misses nothing", needs: []need{needThree}, run: commitOrder},
 		Case{Guarantee: g, Situation: "StoreFails", Sentence: "a read that fails is an error, never the end of the log", needs: []need{needBreak}, run: storeFails},
+		Case{Guarantee: g, Situation: "Drawn", Sentence: "operations drawn from the seed: appends, transactions, trims, lags, breaks, and streams that begin, stand still and go on; each delivers exactly the log", run: drawnScripts},
 	)
 }
 
@@ -54,10 +55,7 @@ func everyCursorEveryLimit(n int) func(*trial) {
 				after.Seq = seqs[i-1]
 			}
 			for limit := 1; limit <= n+1; limit++ {
-				got := seqsOf(t.all(log, after, limit))
-				if !slices.Equal(got, seqs[i:]) {
-					t.fail(verify.Reliable, "after %d in pages of %d: expected %v, seen %v", after.Seq, limit, seqs[i:], got)
-				}
+				t.sequence(verify.Reliable, seqsOf(t.all(log, after, limit)), seqs[i:], "read after %d in pages of %d", after.Seq, limit)
 			}
 		}
 		t.record(log)
@@ -189,9 +187,7 @@ func largeEvents(t *trial) {
 	want = append(want, t.fill(log, 3)...)
 	epoch := t.bounds(log).Epoch
 	for _, limit := range []int{1, 2, 4, 1000} {
-		if got := seqsOf(t.all(log, cdc.Cursor{Epoch: epoch}, limit)); !slices.Equal(got, want) {
-			t.fail(verify.Reliable, "pages of %d with large events: expected %v, seen %v", limit, want, got)
-		}
+		t.sequence(verify.Reliable, seqsOf(t.all(log, cdc.Cursor{Epoch: epoch}, limit)), want, "large events read in pages of %d", limit)
 	}
 	s := t.follow("large events", log, cdc.Beginning, nil)
 	t.fence(log, s)
@@ -214,20 +210,26 @@ func exactBytes(t *trial) {
 	for _, n := range []int{1<<16 - 1, 1 << 16, 1<<16 + 1, 300_000, cdc.DefaultMaxEventBytes - 100} {
 		events = append(events, cdc.Event{Type: fmt.Sprintf("%d bytes", n), Data: bytes.Repeat([]byte("0123456789abcde\x00"), n/16+1)[:n]})
 	}
-	live := t.follow("live", log, cdc.Beginning, nil)
+	_, tapped := t.tapped(log) // which ends a Next that never waits: below time has to pass
+	live := t.follow("live", tapped, cdc.Beginning, nil)
 	live.begun()
 	began := time.Now().Add(-2 * time.Second)
 	for i := range events {
+		time.Sleep(1_234_567) // so that virtual times are not whole milliseconds
 		events[i].Seq = t.append(log, events[i].Clone()).Seqs[0]
 	}
 	ended := time.Now().Add(2 * time.Second)
 	live.until(events[len(events)-1].Seq)
-	t.sameEvents("Read", t.all(log, cdc.Cursor{Epoch: t.bounds(log).Epoch}, 3), events, began, ended)
+	read := t.all(log, cdc.Cursor{Epoch: t.bounds(log).Epoch}, 3)
+	t.sameEvents("Read", read, events, began, ended)
 	t.sameEvents("the stream", live.got(), events, began, ended)
+	for i, e := range live.got() {
+		t.want(e.Time.Equal(read[i].Time), "the stream gave event %d with the time %v, Read with %v: one of the cursors made from them is refused as diverged", e.Seq, e.Time, read[i].Time)
+	}
 }
 
 func (t *trial) sameEvents(who string, got, want []cdc.Event, began, ended time.Time) {
-	t.want(len(got) == len(want), "%s gave %d events, want %d", who, len(got), len(want))
+	t.sequence(verify.Reliable, seqsOf(got), seqsOf(want), "%s gave %d events, want %d", who, len(got), len(want))
 	for i, e := range got {
 		w := want[i]
 		if e.Seq != w.Seq || e.ID != w.ID || e.Topic != w.Topic || e.Type != w.Type || e.Key != w.Key || !maps.Equal(e.Meta, w.Meta) {
@@ -347,9 +349,7 @@ func holes(t *trial) {
 	want := seqsOf(t.record(log))
 	epoch := t.bounds(log).Epoch
 	for limit := 1; limit <= 4; limit++ {
-		if got := seqsOf(t.all(log, cdc.Cursor{Epoch: epoch}, limit)); !slices.Equal(got, want) {
-			t.fail(verify.Reliable, "pages of %d: expected %v, seen %v", limit, want, got)
-		}
+		t.sequence(verify.Reliable, seqsOf(t.all(log, cdc.Cursor{Epoch: epoch}, limit)), want, "read in pages of %d", limit)
 	}
 	t.fence(log, live, t.follow("replay", log, cdc.Beginning, quiet()))
 }
@@ -366,7 +366,12 @@ func storeFails(t *trial) {
 	t.looked()
 	page, err := log.Read(t.ctx, cdc.Cursor{Epoch: s.first.Epoch}, 100)
 	t.trace.add("Read while the store is broken → %s", pageText(page, err))
+	_, boundsErr := log.Bounds(t.ctx)
+	t.trace.add("Bounds while the store is broken → %s", orOK(boundsErr))
 	mend()
+	if err == nil && boundsErr == nil {
+		t.useless("Break", "Read and Bounds still answer")
+	}
 	if err == nil && len(page.Events) < 6 && (page.Next == 0 || page.Next >= 6) { // a part from memory is legal
 		t.fail(verify.Reliable, "while the store could not be read, Read returned %s and no error: that says the log ends there", pageText(page, err))
 	}

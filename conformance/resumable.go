@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
@@ -142,6 +141,8 @@ func foreign(t *trial) {
 		t.isReset(err, log, "reading with another epoch", cdc.ReasonForeign)
 		t.isReset(t.follow("with another epoch", log, cdc.After(c), quiet()).ends(), log, "a stream with another epoch", cdc.ReasonForeign)
 	}
+	epoch := t.bounds(log).Epoch
+	t.want(t.bounds(t.open()).Epoch != epoch, "two logs have the epoch %s: each takes the cursors of the other for its own (draw it with cdc.NewEpoch)", epoch)
 }
 
 func divergedTag(t *trial) {
@@ -169,10 +170,18 @@ func rewound(t *trial) {
 		t.broken("Rewind", err)
 	}
 	t.trace.add("-- the log goes back to %d", before[2].Seq)
+	if b := t.bounds(log); b.Epoch == epoch && b.Head > before[2].Seq {
+		t.useless("Rewind", fmt.Sprintf("the log was to go back to %d, and its head is %d", before[2].Seq, b.Head))
+	}
 	t.history = &verify.History{} // the seqs are used again
 	t.fill(log, 5)
 	c := before[4].Cursor(epoch)
 	now := t.bounds(log).Epoch
+	// A Hub may serve what it holds of the time before until it has looked.
+	t.soon(verify.Resumable, func() bool {
+		_, err := t.tryRead(log, c, 10)
+		return err != nil
+	}, "a Read after an event that was lost is refused")
 	err := t.follow("from an event that was lost", log, cdc.After(c), quiet()).ends()
 	want := cdc.ReasonDiverged
 	if now != epoch {
@@ -180,9 +189,24 @@ func rewound(t *trial) {
 	}
 	t.isReset(err, log, "a cursor of an event that the log lost", want)
 	if now == epoch {
-		s := t.follow("from an event that was kept", log, cdc.After(before[1].Cursor(epoch)), quiet())
-		t.fence(log, s)
+		t.keptByRewind(log, before[1].Cursor(epoch))
 	}
+}
+
+// keptByRewind follows from an event that the log still has. A Hub that looks
+// only then resets every stream, once.
+func (t *trial) keptByRewind(log handle, c cdc.Cursor) {
+	s := t.follow("from an event that was kept", log, cdc.After(c), quiet())
+	if _, over := log.Log.(interface{ Unwrap() cdc.Log }); over {
+		marker := lastOf(t.fill(log, 1))
+		s.await(verify.Live, func() bool { return s.err != nil || lastSeq(s.events) >= marker }, "the stream ends or delivers %d", marker)
+		if !s.ended() {
+			return
+		}
+		_ = t.resetOf(true, s.ends(), log, "a stream that was open when a Hub noticed", cdc.ReasonDiverged)
+		s = t.follow("from an event that was kept, again", log, cdc.After(c), quiet())
+	}
+	t.fence(log, s)
 }
 
 func tooFar(t *trial) {
@@ -203,287 +227,19 @@ func tooFar(t *trial) {
 	}
 }
 
-// trim trims, or skips the case if the log cannot.
-func (t *trial) trim(log handle, seq uint64) int {
-	n, err := t.h.trim(t.ctx, log.Log, seq)
-	t.trace.add("Trim %d → %d removed %s", seq, n, errText(err))
-	if err != nil {
-		t.broken("Trim", err)
-	}
-	return n
-}
-
-func truncated(t *trial) {
-	log := t.open()
-	seqs := t.fill(log, 12)
-	epoch := t.bounds(log).Epoch
-	all := t.all(log, cdc.Cursor{Epoch: epoch}, 100)
-	for _, trim := range []int{0, 3, 4, 9} { // index of the last event that goes
-		t.trim(log, seqs[trim])
-		if floor := t.bounds(log).Floor; floor != seqs[trim] {
-			t.fail(verify.Resumable, "after a trim to %d the floor is %d", seqs[trim], floor)
-		}
-		for i := range len(all) + 1 {
-			c := cdc.Cursor{Epoch: epoch}
-			if i > 0 {
-				c = all[i-1].Cursor(epoch)
-			}
-			t.afterTrim(log, c, seqsOf(all[i:]), c.Seq < seqs[trim])
-			c.Tag = ""
-			t.afterTrim(log, c, seqsOf(all[i:]), c.Seq < seqs[trim])
-		}
-	}
-	t.isReset(t.follow("from below the floor", log, cdc.After(all[0].Cursor(epoch)), quiet()).ends(), log, "a stream from below the floor", cdc.ReasonTruncated)
-}
-
-// afterTrim reads the log from the cursor: what must not come is a shorter
-// stream.
-func (t *trial) afterTrim(log cdc.Log, c cdc.Cursor, want []uint64, below bool) {
-	page, err := t.tryRead(log, c, 100)
-	switch reset, ok := errors.AsType[*cdc.ResetError](err); {
-	case ok && below:
-		t.isReset(reset, log, fmt.Sprintf("reading after %s, below the floor", shortCursor(c)), cdc.ReasonTruncated)
-	case err != nil:
-		t.fail(verify.Resumable, "reading after %s, at or above the floor, is an error: %v", shortCursor(c), err)
-	default:
-		got := seqsOf(page.Events)
-		if !slices.Equal(got, want[:min(len(got), len(want))]) || len(got) == 0 && len(want) > 0 {
-			t.fail(verify.Resumable, "reading after %s: expected %v or a reset, seen %v", shortCursor(c), want, got)
-		}
-	}
-}
-
-func trimExact(t *trial) {
-	log := t.open()
-	seqs := t.fill(log, 10)
-	epoch := t.bounds(log).Epoch
-	removed := 0
-	for _, upTo := range []int{1, 4, 4, 2, 7} { // how many of the oldest
-		n := t.trim(log, seqs[upTo-1])
-		want := max(0, upTo-removed)
-		removed = max(removed, upTo)
-		t.want(n == want, "Trim to event %d says that it removed %d, want %d", upTo, n, want)
-		b := t.bounds(log)
-		t.want(b.Floor == seqs[removed-1] && b.Head == seqs[9], "after Trim to %d bounds are %+v", seqs[upTo-1], b)
-		got := seqsOf(t.all(log, cdc.Cursor{Epoch: epoch, Seq: b.Floor}, 100))
-		t.want(slices.Equal(got, seqs[removed:]), "after Trim to %d the log holds %v, want %v", seqs[upTo-1], got, seqs[removed:])
-	}
-	t.trim(log, seqs[9]+1000)
-	b := t.bounds(log)
-	t.want(b.Floor == b.Head && b.Head == seqs[9], "a Trim above the head went past it: %+v", b)
-}
-
-func trimAll(t *trial) {
-	log := t.open()
-	seqs := t.fill(log, 5)
-	before := t.bounds(log)
-	s := t.follow("live", log, cdc.Latest, quiet())
-	s.live()
-	t.trim(log, seqs[4])
-	b := t.bounds(log)
-	t.want(b.Head >= before.Head && b.Last >= before.Last && b.Floor == seqs[4], "bounds went from %+v to %+v when everything was trimmed", before, b)
-	for _, c := range []cdc.Cursor{{Epoch: b.Epoch, Seq: seqs[4]}, s.first} {
-		if page, err := t.tryRead(log, c, 10); err != nil || len(page.Events) > 0 || page.Next != c.Seq {
-			t.fail(verify.Resumable, "the head of an empty log, read after %s: %s", shortCursor(c), pageText(page, err))
-		}
-	}
-	again := t.follow("from the head of an empty log", log, cdc.After(s.first), quiet())
-	t.fence(log, s, again)
-}
-
-func beginningAfterTrim(t *trial) {
-	log := t.open()
-	seqs := t.fill(log, 9)
-	for _, n := range []int{0, 3, 8} {
-		t.trim(log, seqs[n])
-		s := t.follow("from the beginning", log, cdc.Beginning, quiet())
-		s.live()
-		t.want(slices.Equal(seqsOf(s.got()), seqs[n+1:]), "the beginning of a log trimmed to %d gave %v, want %v", seqs[n], seqsOf(s.got()), seqs[n+1:])
-		_ = s.stop()
-	}
-	p, tapped := t.tapped(log)
-	t.fill(log, 4)
-	p.at(3, func() { _, _ = t.h.trim(t.ctx, log.Log, t.bounds(log).Head-1) })
-	t.fence(log, t.follow("from a beginning that moves", tapped, cdc.Beginning, quiet()))
-}
-
-func trimWhileReading(t *trial) {
-	for range 5 {
-		log := t.open()
-		seqs := t.bulk(log, 60)
-		epoch := t.bounds(log).Epoch
-		s := t.history.Stream("reading while another trims")
-		s.Begin(cdc.Cursor{Epoch: epoch})
-		trimmed := make(chan struct{})
-		go func() {
-			defer close(trimmed)
-			for _, seq := range seqs[:50] {
-				time.Sleep(2 * time.Microsecond)
-				if _, err := t.h.trim(t.ctx, log.Log, seq); err != nil {
-					t.trimFailed(err)
-					return
-				}
-			}
-		}()
-		for pos := (cdc.Cursor{Epoch: epoch}); pos.Seq < lastOf(seqs); {
-			breathe()
-			page, err := t.tryRead(log, pos, 1)
-			if _, reset := errors.AsType[*cdc.ResetError](err); reset {
-				break
-			}
-			if err != nil {
-				t.broken("Read", err)
-			}
-			for _, e := range page.Events {
-				s.Add(e.Seq, verify.RecordOf(e))
-			}
-			pos.Seq = page.Next
-			s.Add(pos.Seq)
-		}
-		t.wait(verify.Bounded, trimmed, "Trim beside a reader")
-	}
-}
-
-func trimUnderStream(t *trial) {
-	t.everyCall(func(k ...int) bool {
-		log := t.open()
-		seqs := t.fill(log, 8)
-		p, tapped := t.tapped(log)
-		return t.trimAt(k[0], log, p, tapped, seqs)
-	})
-}
-
-func trimUnderHub(t *trial) {
-	t.everyCall(func(k ...int) bool {
-		log := t.open()
-		seqs := t.fill(log, 8)
-		hub := t.h.hub(log.Log)
-		defer func() { _ = hub.Close() }()
-		p, tapped := t.tapped(hub)
-		return t.trimAt(k[0], log, p, tapped, seqs)
-	})
-}
-
-func (t *trial) trimAt(k int, log handle, p *tap, tapped cdc.Log, seqs []uint64) bool {
-	t.trace.add("-- a trim to %d before call %d", seqs[5], k)
-	p.at(k, func() {
-		if _, err := t.h.trim(t.ctx, log.Log, seqs[5]); err != nil {
-			t.trimFailed(err)
-		}
-	})
-	s := t.follow(fmt.Sprintf("trim before call %d", k), tapped, cdc.After(cdc.Cursor{Seq: seqs[0]}), quiet())
-	s.await(verify.Live, func() bool { return s.err != nil || s.lives > 0 }, "the stream turns live or ends")
-	if !s.ended() {
-		t.fence(log, s)
-	} else {
-		t.isReset(s.ends(), log, fmt.Sprintf("a trim before call %d", k), cdc.ReasonTruncated)
-	}
-	made := p.fired()
-	_ = s.stop()
-	return made
-}
-
-func (t *trial) trimFailed(err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.skip = "the log cannot trim"
-		return
-	}
-	t.faults = append(t.faults, fmt.Errorf("the harness could not trim: %w", err))
-}
-
-func epochUnderStream(t *trial) {
-	t.everyCall(func(k ...int) bool {
-		log := t.open()
-		t.fill(log, 5)
-		p, tapped := t.tapped(log)
-		return t.epochAt(k[0], log, p, tapped)
-	})
-}
-
-func epochUnderHub(t *trial) {
-	t.everyCall(func(k ...int) bool {
-		log := t.open()
-		t.fill(log, 5)
-		p, tapped := t.tapped(log)
-		hub := t.h.hub(tapped)
-		defer func() { _ = hub.Close() }()
-		return t.epochAt(k[0], log, p, hub)
-	})
-}
-
-func (t *trial) epochAt(k int, log handle, p *tap, over cdc.Log) bool {
-	old := t.bounds(log).Epoch
-	t.trace.add("-- a new epoch before call %d", k)
-	p.at(k, func() {
-		err := t.h.renew(t.ctx, log.Log)
-		t.trace.add("Renew %s", errText(err))
-		if err != nil {
-			t.trimFailed(err)
-		}
-	})
-	s := t.follow(fmt.Sprintf("new epoch before call %d", k), over, cdc.Beginning, quiet())
-	s.await(verify.Live, func() bool { return s.err != nil || s.lives > 0 }, "the stream turns live or ends")
-	if !s.ended() {
-		marker := t.append(log, t.event())
-		s.await(verify.Resumable, func() bool { return s.err != nil || lastSeq(s.events) >= marker.Seqs[0] }, "the stream ends or delivers %d", marker.Seqs[0])
-		if !s.ended() && s.first.Epoch != marker.Epoch {
-			t.fail(verify.Resumable, "a stream that began in epoch %s delivered an event of epoch %s and no reset", s.first.Epoch, marker.Epoch)
-		}
-	}
-	made := p.fired()
-	if s.ended() && t.bounds(log).Epoch != old {
-		reset := t.resetOf(true, s.ends(), log, fmt.Sprintf("a new epoch before call %d", k), cdc.ReasonEpochChanged, cdc.ReasonForeign)
-		t.fence(log, t.follow("after the reset", over, cdc.After(reset.Resume), quiet()))
-	}
-	_ = s.stop()
-	return made
-}
-
-func epochBetweenReads(t *trial) {
-	log := t.open()
-	t.fill(log, 6)
-	for reads := range 3 {
-		pos := cdc.Cursor{Epoch: t.bounds(log).Epoch}
-		for range reads {
-			pos.Seq = t.read(log, pos, 2).Next
-		}
-		if err := t.h.renew(t.ctx, log.Log); err != nil {
-			t.broken("Renew", err)
-		}
-		// A Hub may serve what it holds of the old epoch until it hears of the
-		// new one; nobody asks for bounds meanwhile.
-		var err error
-		t.soon(verify.Resumable, func() bool {
-			_, err = t.tryRead(log, pos, 2)
-			return err != nil
-		}, "a Read with the old epoch after Bounds and %d reads is refused", reads)
-		t.isReset(err, log, fmt.Sprintf("a Read with the old epoch after Bounds and %d reads", reads), cdc.ReasonForeign)
-	}
-}
-
-func epochEndsSubscription(t *trial) {
-	log := t.open()
-	t.fill(log, 3)
-	s := t.follow("open", log, cdc.Latest, quiet())
-	s.live()
-	old := s.first
-	if err := t.h.renew(t.ctx, log.Log); err != nil {
-		t.broken("Renew", err)
-	}
-	t.isReset(s.ends(), log, "a new epoch under a live stream", cdc.ReasonEpochChanged)
-	_, err := t.tryRead(log, old, 10)
-	t.isReset(err, log, "reading with the cursor of the old epoch", cdc.ReasonForeign)
-	t.want(t.bounds(log).Epoch != old.Epoch, "Renew left the epoch at %s", old.Epoch)
-}
-
 func betweenHeadAndLast(t *trial) {
 	log := t.open()
 	t.fill(log, 3)
 	tx := t.begin(log)
 	tx.append(2)
+	var beside cdc.Receipt
+	if t.h.Writers > 1 {
+		beside = t.append(log, t.event())
+	}
 	b := t.bounds(log)
+	if seq := lastOf(beside.Seqs); b.Last < seq {
+		t.fail(verify.Resumable, "event %d was acknowledged while an older transaction is open, and Last is %d: whoever follows from the receipt is told that it is of the future", seq, b.Last)
+	}
 	var waiting []*stream
 	for seq := b.Head; seq <= b.Last; seq++ {
 		page, err := t.tryRead(log, cdc.Cursor{Epoch: b.Epoch, Seq: seq}, 10)

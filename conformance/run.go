@@ -1,12 +1,18 @@
 package conformance
 
 import (
+	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,9 +20,13 @@ import (
 
 // Run runs the suite over the log of the harness: a subtest for each case,
 // Guarantee/Situation[/parameter]. What the harness cannot do is a visible
-// skip. GAPLESS_SEED repeats what was drawn at random.
+// skip, with go test -v. GAPLESS_SEED repeats what was drawn at random. A file
+// takes about half a minute; -failfast stops at the first case that fails.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
+	if h.Open == nil {
+		t.Fatal("Harness.Open is nil: set it to a func that makes an empty log at the place")
+	}
 	if crashChild(t, h) {
 		return
 	}
@@ -61,7 +71,7 @@ func runCase(t *testing.T, c Case, h Harness, o Options) {
 	o.Dir = t.TempDir()
 	var r Result
 	if h.Bubble && !c.real {
-		r = inBubble(t, c, h, o)
+		r = inBubble(t, o, func(ctx context.Context) *trial { return newTrial(ctx, c, h, o) })
 	} else {
 		r = newTrial(t.Context(), c, h, o).watch()
 	}
@@ -73,29 +83,35 @@ func verdict(t *testing.T, r Result) {
 	t.Helper()
 	switch {
 	case len(r.Faults) > 0:
-		t.Errorf("%s\n%s\n  reproduce: GAPLESS_SEED=%d go test -count=1 -run '%s' .\n", r, saveHistory(t, r), r.Seed, anchored(t.Name()))
+		t.Errorf("%s\n%s\n  reproduce: %s\n", r, saveHistory(t, r), reproduce(t.Name(), r.Seed))
 	case r.Skipped != "":
 		t.Skip(r.Skipped)
 	}
 }
 
-// inBubble runs the case in virtual time. A real watchdog stands outside: it
+// inBubble runs the trial in virtual time. A real watchdog stands outside: it
 // can only end the process, because nothing can end a goroutine that spins or
 // waits for a mutex.
-func inBubble(t *testing.T, c Case, h Harness, o Options) (r Result) {
-	var tr *trial
+func inBubble(t *testing.T, o Options, start func(context.Context) *trial) (r Result) {
+	var running atomic.Pointer[trial]
 	timer := time.AfterFunc(o.Limit, func() {
-		panic(fmt.Sprintf("conformance: %s: %v within %v\n  calls:\n    %s", c.Name(), errStuck, o.Limit, tr.trace.String()))
+		if tr := running.Load(); tr != nil {
+			tr.add(fmt.Errorf("%w within %v. Virtual time stands still while anybody spins or waits for a mutex; with Bubble false the suite goes on. Where it stands:\n%s", errStuck, o.Limit, goroutinesWith(tr.label)))
+			r := tr.result()
+			panic(fmt.Sprintf("conformance: %s\n  reproduce: %s\n", r, reproduce(t.Name(), r.Seed)))
+		}
 	})
 	defer timer.Stop()
 	defer func() {
 		if p := recover(); p != nil {
-			r.Case = c
-			r.Faults = append(r.Faults, fmt.Errorf("the case left goroutines that wait for ever: %v", p))
+			tr := running.Load()
+			tr.add(fmt.Errorf("the case left goroutines that wait for ever: %v", p))
+			r = tr.result()
 		}
 	}()
 	synctest.Test(t, func(t *testing.T) {
-		tr = newTrial(t.Context(), c, h, o)
+		tr := start(t.Context())
+		running.Store(tr)
 		r = tr.execute()
 	})
 	return r
@@ -111,15 +127,29 @@ func saveHistory(t *testing.T, r Result) string {
 	if err == nil {
 		err = os.WriteFile(name, text, 0o644)
 	}
-	if err != nil {
+	switch kept := flag.Lookup("test.artifacts"); {
+	case err != nil:
 		return "  history: " + err.Error()
+	case kept == nil || kept.Value.String() != "true":
+		return "  history: -artifacts keeps it"
 	}
-	return "  history: " + name + " (kept with -artifacts)"
+	return "  history: " + name
 }
 
-// anchored is the pattern that selects just this subtest.
-func anchored(name string) string {
-	return "^" + strings.ReplaceAll(name, "/", "$/^") + "$"
+// reproduce is the command that runs the test again with the same seed, from
+// anywhere in its module, and keeps the history.
+func reproduce(test string, seed uint64) string {
+	flags, target := "-count=1 -artifacts", "."
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+			flags += " -race"
+		}
+		if name, ok := strings.CutSuffix(info.Path, ".test"); ok {
+			target = name
+		}
+	}
+	pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(test), "/", "$/^") + "$"
+	return fmt.Sprintf("GAPLESS_SEED=%d go test %s -run '%s' %s", seed, flags, pattern, target)
 }
 
 func seedFromEnv(t *testing.T) uint64 {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
@@ -22,16 +21,16 @@ func Fuzz(f *testing.F, h Harness) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
-		o := &Options{Dir: t.TempDir(), Seed: 1}
-		run := func(t *testing.T) {
-			if r := Script(t.Context(), h, script, o); len(r.Faults) > 0 {
-				t.Errorf("%s\n  script %q", r, script)
-			}
-		}
+		o := (&Options{Dir: t.TempDir(), Seed: 1}).filled()
+		run := func(ctx context.Context) *trial { return scriptTrial(ctx, h, script, o) }
+		var r Result
 		if h.Bubble {
-			synctest.Test(t, run)
+			r = inBubble(t, o, run)
 		} else {
-			run(t)
+			r = run(t.Context()).watch()
+		}
+		if len(r.Faults) > 0 {
+			t.Errorf("%s\n  script %q", r, script)
 		}
 	})
 }
@@ -45,10 +44,25 @@ const scriptLimit = 60
 // are interposed before later calls. Every text is a script, so that an engine
 // that generates and shrinks texts can look for the shortest that fails.
 func Script(ctx context.Context, h Harness, script []byte, opts *Options) Result {
-	o := opts.filled()
+	return scriptTrial(ctx, h, script, opts.filled()).watch()
+}
+
+func scriptTrial(ctx context.Context, h Harness, script []byte, o Options) *trial {
 	c := Case{Guarantee: verify.Reliable, Situation: "Script", Sentence: "operations in an order that was generated"}
 	c.run = func(t *trial) { (&scripted{t: t, log: t.open()}).run(script) }
-	return newTrial(ctx, c, h, o).watch()
+	return newTrial(ctx, c, h, o)
+}
+
+// drawnScripts does operations that were drawn from the seed.
+func drawnScripts(t *trial) {
+	for range 3 {
+		script := make([]byte, scriptLimit/2)
+		for i := range script {
+			script[i] = byte(t.rng.Uint32())
+		}
+		t.trace.add("-- script %q, drawn from the seed", script)
+		(&scripted{t: t, log: t.open()}).run(script)
+	}
 }
 
 // scripted is the state of a script.
@@ -125,6 +139,9 @@ func (s *scripted) step(op byte, n int) {
 			tx := s.t.begin(s.log)
 			tx.append(1 + arg%2)
 			s.open = append(s.open, tx)
+			if s.t.h.Writers <= 1 { // everybody else who writes would wait for it
+				s.end(0, arg%3 > 0)
+			}
 		}
 	case 13, 14:
 		if len(s.open) > 0 {

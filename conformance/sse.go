@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/cdc/verify"
 )
 
 // SSEHarness says how to reach a handler of server-sent events.
@@ -33,8 +34,16 @@ type SSEHarness struct {
 	Heartbeat, WriteTimeout time.Duration
 }
 
-// SSECases returns every case for handlers of server-sent events.
-func SSECases() []Case { return slices.Concat(sseStreamCases(), sseResumeCases(), sseFrameCases()) }
+// SSECases returns every case for handlers of server-sent events, those of a
+// guarantee together.
+func SSECases() []Case {
+	cases := slices.Concat(sseStreamCases(), sseResumeCases(), sseFrameCases())
+	order := verify.Guarantees()
+	slices.SortStableFunc(cases, func(a, b Case) int {
+		return slices.Index(order, a.Guarantee) - slices.Index(order, b.Guarantee)
+	})
+	return cases
+}
 
 // RunSSE runs the cases for a handler, each a subtest, over real connections
 // to a server on the loopback interface.

@@ -45,7 +45,7 @@ func sseEveryID(t *trial) {
 
 func sseHeartbeat(t *trial) {
 	if t.sse.Heartbeat == 0 {
-		t.skipped("SSEHarness.Heartbeat is not told")
+		t.skipped("set SSEHarness.Heartbeat to that of the handler, and make it short")
 	}
 	log := t.open()
 	t.fill(log, 2)

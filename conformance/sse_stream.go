@@ -242,7 +242,7 @@ func sseFilter(t *trial) {
 
 func sseNeverReads(t *trial) {
 	if t.sse.WriteTimeout == 0 {
-		t.skipped("SSEHarness.WriteTimeout is not told")
+		t.skipped("set SSEHarness.WriteTimeout to that of the handler, and make it short")
 	}
 	log := t.open()
 	s := t.serve(log)

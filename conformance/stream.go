@@ -159,10 +159,7 @@ func (t *trial) showHole(s *stream) {
 		return
 	}
 	t.trace.add("-- the stream waits; one more event is committed")
-	deadline := time.Now().Add(t.opts.Patience / 10)
-	for time.Now().Before(deadline) && lastSeq(s.got()) < r.Seqs[0] && !s.ended() {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t.opts.Patience/10, func() bool { return lastSeq(s.got()) >= r.Seqs[0] || s.ended() })
 }
 
 func (s *stream) ended() bool { return s.failure() != nil }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
@@ -24,6 +25,7 @@ type tap struct {
 	cut    error          // the next result of Next is this error, and final
 	lagged chan struct{}  // closed when lag or cut was delivered
 	inNext int            // calls of Next under way
+	spun   error          // a Next never waited: no later one is made
 }
 
 // filterTap is a tap on a log that filters by itself.
@@ -134,6 +136,21 @@ type tapSubscription struct {
 	cdc.Subscription
 	tap   *tap
 	final error
+	idle  int       // wake-ups since the last event or error
+	since time.Time // the first of them
+}
+
+// spins reports whether wake-ups follow each other without a pause. A reader
+// would never come to rest, and virtual time would stand still.
+func (s *tapSubscription) spins(events []cdc.Event, err error) bool {
+	if err != nil || len(events) > 0 {
+		s.idle = 0
+		return false
+	}
+	if s.idle++; s.idle == 1 {
+		s.since = time.Now()
+	}
+	return s.idle%10_000 == 0 && time.Since(s.since) < time.Duration(s.idle)*20*time.Microsecond
 }
 
 func (s *tapSubscription) Next(ctx context.Context) ([]cdc.Event, error) {
@@ -142,11 +159,18 @@ func (s *tapSubscription) Next(ctx context.Context) ([]cdc.Event, error) {
 	if s.final != nil {
 		return nil, s.final
 	}
-	p.enterNext()
+	if err := p.enterNext(); err != nil {
+		return nil, err
+	}
 	events, err := s.Subscription.Next(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.inNext--
+	if s.spins(events, err) {
+		p.spun = errors.New("a Next that has nothing new has to wait: it returned 10,000 wake-ups in a row without a pause")
+		p.t.note(verify.Live, "%v", p.spun)
+		return nil, p.spun
+	}
 	switch {
 	case err != nil || !p.lag && p.cut == nil:
 	case p.lag:
@@ -201,10 +225,13 @@ func (p *tap) clear() {
 	p.before = map[int]func(){}
 }
 
-func (p *tap) enterNext() {
+func (p *tap) enterNext() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.inNext++
+	if p.spun == nil {
+		p.inNext++
+	}
+	return p.spun
 }
 
 // waiting reports whether a reader is in Next.

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,6 +90,24 @@ func (t *trial) want(ok bool, format string, args ...any) {
 	}
 }
 
+// sequence compares seqs, and shows them around the first that differs.
+func (t *trial) sequence(g Guarantee, got, want []uint64, format string, args ...any) {
+	t.looked()
+	if slices.Equal(got, want) {
+		return
+	}
+	const span = 3
+	i := 0
+	for i < min(len(got), len(want)) && got[i] == want[i] {
+		i++
+	}
+	around := func(seqs []uint64) []uint64 {
+		return seqs[min(len(seqs), max(0, i-span)):min(len(seqs), i+span+1)]
+	}
+	t.add(&Violation{Guarantee: g, Problem: fmt.Sprintf(format, args...), Expected: around(want), Seen: around(got)})
+	panic(ended{})
+}
+
 // patient is a context for one wait.
 func (t *trial) patient() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(t.ctx, t.opts.Patience)
@@ -102,7 +122,7 @@ type handle struct {
 // open makes an empty log.
 func (t *trial) open() handle {
 	t.places++
-	at := Place{Name: fmt.Sprintf("c%d_%d", t.opts.Seed%1e9, placeNumber())}
+	at := Place{Name: fmt.Sprintf("c%d_%d", t.opts.Seed%1e9, placeNumber()), Case: t.c.Name()}
 	at.Dir = filepath.Join(t.root, at.Name)
 	if err := os.MkdirAll(at.Dir, 0o755); err != nil {
 		t.broken("open", err)
@@ -125,7 +145,20 @@ func (t *trial) openWith(what string, open func(context.Context, Place) (cdc.Log
 }
 
 // second opens another handle on the log.
-func (t *trial) second(h handle) handle { return t.openWith("Second", t.h.Second, h.at) }
+func (t *trial) second(h handle) handle {
+	other := t.openWith("Second", t.h.Second, h.at)
+	if v := reflect.ValueOf(other.Log); v.Kind() == reflect.Pointer && v == reflect.ValueOf(h.Log) {
+		t.useless("Second", "it returned the handle that is open already")
+	}
+	return other
+}
+
+// useless ends the case because a func of the harness did not do what the case
+// is about: to go on would prove nothing.
+func (t *trial) useless(ability, seen string) {
+	t.add(fmt.Errorf("the func of Harness.%s did nothing: %s; the case proves nothing", ability, seen))
+	panic(ended{})
+}
 
 // reopen closes the log and opens it again.
 func (t *trial) reopen(h handle) handle {
@@ -141,10 +174,13 @@ func (t *trial) close(log any) {
 	}
 }
 
+// lacksText is for a capability that the log can have as a method.
+const lacksText = "the log cannot do what this case needs; give it the method, or set Harness.%s: %v"
+
 // broken ends the case because the harness or the store failed.
 func (t *trial) broken(what string, err error) {
 	if errors.Is(err, errors.ErrUnsupported) {
-		t.skipped("the log cannot do what this case needs: %s: %v", what, err)
+		t.skipped(lacksText, what, err)
 	}
 	t.add(fmt.Errorf("%s failed: %w", what, err))
 	panic(ended{})
@@ -174,6 +210,11 @@ func (t *trial) eventsN(n int) []cdc.Event {
 // append appends the events in one call and ends the case if that fails.
 func (t *trial) append(log cdc.Log, events ...cdc.Event) cdc.Receipt {
 	r, err := t.tryAppend(log, events...)
+	if errors.Is(err, errors.ErrUnsupported) {
+		// Skipped, every case would be, and the suite would have passed.
+		t.add(fmt.Errorf("the suite cannot append: give the log an Append, or set Harness.Append: %w", err))
+		panic(ended{})
+	}
 	if err != nil {
 		t.broken("Append", err)
 	}

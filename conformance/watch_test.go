@@ -29,7 +29,7 @@ func watched(h conformance.Harness, report func(*verify.Violation)) conformance.
 	h.Begin = func(ctx context.Context, log cdc.Log) (conformance.Tx, error) {
 		return below.Begin(ctx, log.(*verify.Watched).Unwrap())
 	}
-	h.Sever = func(ctx context.Context, at conformance.Place, log cdc.Log) error {
+	h.Sever = func(ctx context.Context, at conformance.Place, log cdc.Log) (int, error) {
 		return below.Sever(ctx, at, log.(*verify.Watched).Unwrap())
 	}
 	h.Rewind = nil // it breaks promises
@@ -55,7 +55,7 @@ func TestWatchReportsBrokenPromises(t *testing.T) {
 	for _, bug := range []broken.Bug{
 		broken.InclusiveAfter, broken.LimitIgnored, broken.Unsorted, broken.TextOrder, broken.DirtyRead, broken.LateCommit, broken.NumberedBefore,
 		broken.HeadFromRows, broken.SeqReusedAfterTrim, broken.NextAboveHead, broken.LastOfPageDropped,
-		broken.Duplicate, broken.CommitHook,
+		broken.Duplicate, broken.CommitHook, broken.NextAboveRead, broken.FirstOfNextDropped, broken.TrimAboveHead,
 	} {
 		t.Run(string(bug), func(t *testing.T) {
 			reports := 0

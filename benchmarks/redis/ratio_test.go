@@ -1,11 +1,14 @@
 package redis_test
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/gapless-go/gapless/cdc"
 )
@@ -17,31 +20,26 @@ func BenchmarkRatio(b *testing.B) {
 	const turn = 5000 // events
 	e := event()
 	events := slices.Repeat([]cdc.Event{e}, group)
+	values := []any{}
+	for range group {
+		values = append(values, fields(e)[1])
+	}
 	for _, p := range persistence {
 		b.Run("append/"+p.name, func(b *testing.B) {
 			c := connect(b, p.args...)
 			l := open(b, c)
-			var ratios []float64
-			for b.Loop() {
-				bare := four(func() error {
-					for range turn / group / 4 {
-						if err := addBare(b.Context(), c, fields(e)); err != nil {
-							return err
-						}
-					}
-					return nil
-				}, b)
-				ours := four(func() error {
-					for range turn / group / 4 {
-						if _, err := l.Append(b.Context(), events...); err != nil {
-							return err
-						}
-					}
-					return nil
-				}, b)
-				ratios = append(ratios, bare.Seconds()/ours.Seconds())
-			}
-			b.ReportMetric(median(ratios), "ratio")
+			ratio(b, c, turn/group/4, func() error { _, err := l.Append(b.Context(), events...); return err })
+		})
+		b.Run("append-floor/"+p.name, func(b *testing.B) { // what any script can reach
+			c := connect(b, p.args...)
+			loop := redis.NewScript(`for i = 1, #ARGV do redis.call('XADD', KEYS[1], '*', 'e', ARGV[i]) end`)
+			ratio(b, c, turn/group/4, func() error {
+				err := loop.Run(b.Context(), c, []string{"loop"}, values...).Err()
+				if errors.Is(err, redis.Nil) {
+					err = nil
+				}
+				return err
+			})
 		})
 	}
 	b.Run("replay", func(b *testing.B) {
@@ -79,6 +77,27 @@ func BenchmarkRatio(b *testing.B) {
 		}
 		b.ReportMetric(median(ratios), "ratio")
 	})
+}
+
+// ratio takes turns with bare XADD, each with n calls from four goroutines.
+func ratio(b *testing.B, c *redis.Client, n int, ours func() error) {
+	b.Helper()
+	turns := func(f func() error) func() error {
+		return func() error {
+			for range n {
+				if err := f(); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	var ratios []float64
+	for b.Loop() {
+		bare := four(turns(func() error { return addBare(b.Context(), c, fields(event())) }), b)
+		ratios = append(ratios, bare.Seconds()/four(turns(ours), b).Seconds())
+	}
+	b.ReportMetric(median(ratios), "ratio")
 }
 
 // four runs f in four goroutines and returns how long they took.

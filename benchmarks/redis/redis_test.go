@@ -24,7 +24,7 @@ func event() cdc.Event {
 
 // fields are those that the log writes.
 func fields(e cdc.Event) []any {
-	return []any{"e", "1795400000000000\x00\x00" + e.Topic + "\x00" + e.Type + "\x00" + e.Key, "d", e.Data}
+	return []any{"1795400000000000", "\x00" + e.Topic + "\x00" + e.Type + "\x00" + e.Key + "\x00\x00" + string(e.Data)}
 }
 
 var persistence = []struct {
@@ -36,14 +36,14 @@ var persistence = []struct {
 	{"always", []string{"--appendonly", "yes", "--appendfsync", "always"}},
 }
 
-func connect(b *testing.B, args ...string) *redis.Client {
+func connect(b testing.TB, args ...string) *redis.Client {
 	b.Helper()
 	c := redis.NewClient(&redis.Options{Addr: testserver.StartRedis(b, args...).Addr})
 	b.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
-func open(b *testing.B, c *redis.Client) *redislog.Log {
+func open(b testing.TB, c *redis.Client) *redislog.Log {
 	b.Helper()
 	l, err := redislog.Open(b.Context(), c, "x", nil)
 	if err != nil {

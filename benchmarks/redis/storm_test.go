@@ -14,42 +14,72 @@ import (
 	"github.com/gapless-go/gapless/cdc"
 )
 
-// BenchmarkStorm replays 20,000 events for many clients that connect at once,
-// and reports how often the server was asked and the peak of our heap.
+// stormEvents is the length of the log that everybody replays at once.
+const stormEvents = 20_000
+
 func BenchmarkStorm(b *testing.B) {
-	const total = 20_000
 	c := connect(b)
 	l := open(b, c)
-	events := make([]cdc.Event, 1000)
-	for i := range events {
-		events[i] = event()
-	}
-	for range total / len(events) {
-		if _, err := l.Append(b.Context(), events...); err != nil {
-			b.Fatal(err)
-		}
-	}
+	fill(b, l)
 	for _, clients := range []int{1, 100} {
 		b.Run(strconv.Itoa(clients)+"-clients", func(b *testing.B) {
 			for range b.N {
-				hub := cdc.NewHub(l, nil)
-				before := xranges(b, c)
-				stop, peak := watchHeap()
-				var wg sync.WaitGroup
-				for range clients {
-					wg.Go(func() { replay(b, hub, total) })
-				}
-				wg.Wait()
-				close(stop)
-				b.ReportMetric(float64(xranges(b, c)-before), "xrange")
-				b.ReportMetric(float64(<-peak)/(1<<20), "MiB-peak")
-				_ = hub.Close()
+				calls, peak := storm(b, c, l, clients)
+				b.ReportMetric(float64(calls), "xrange")
+				b.ReportMetric(float64(peak)/(1<<20), "MiB-peak")
 			}
 		})
 	}
 }
 
-func replay(b *testing.B, log cdc.Log, want int) {
+// A hundred clients that come back at once cost the server at most twice what
+// one does, and us less than 150 MB.
+func TestStorm(t *testing.T) {
+	c := connect(t)
+	l := open(t, c)
+	fill(t, l)
+	one, _ := storm(t, c, l, 1)
+	calls, peak := storm(t, c, l, 100)
+	t.Logf("XRANGE: %d for one client, %d for 100; peak of our heap: %.1f MB", one, calls, float64(peak)/1e6)
+	if one == 0 || calls > 2*one {
+		t.Errorf("got %d XRANGE for 100 clients, want at most twice one client's %d", calls, one)
+	}
+	if peak > 150e6 {
+		t.Errorf("got a peak of %d bytes, want less than 150 MB", peak)
+	}
+}
+
+func fill(tb testing.TB, l cdc.Appender) {
+	tb.Helper()
+	events := make([]cdc.Event, 1000)
+	for i := range events {
+		events[i] = event()
+	}
+	for range stormEvents / len(events) {
+		if _, err := l.Append(tb.Context(), events...); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// storm replays all events for clients that connect at once, and returns how
+// often the server was asked and the peak of our heap in bytes.
+func storm(tb testing.TB, c *redis.Client, l cdc.Log, clients int) (calls int, peak uint64) {
+	tb.Helper()
+	hub := cdc.NewHub(l, nil)
+	defer func() { _ = hub.Close() }()
+	before := xranges(tb, c)
+	stop, peaks := watchHeap()
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() { replay(tb, hub, stormEvents) })
+	}
+	wg.Wait()
+	close(stop)
+	return xranges(tb, c) - before, <-peaks
+}
+
+func replay(b testing.TB, log cdc.Log, want int) {
 	n := 0
 	for batch, err := range cdc.Follow(b.Context(), log, cdc.Beginning, nil) {
 		if err != nil {
@@ -86,7 +116,7 @@ func watchHeap() (stop chan struct{}, peak chan uint64) {
 	return stop, peak
 }
 
-func xranges(b *testing.B, c *redis.Client) int {
+func xranges(b testing.TB, c *redis.Client) int {
 	b.Helper()
 	text, err := c.InfoMap(b.Context(), "commandstats").Result()
 	if err != nil {

@@ -19,7 +19,8 @@ import (
 
 func postgres(b *testing.B) (driver, dsn string) {
 	b.Helper()
-	return "postgres", testserver.StartPostgres(b, "shared_buffers=512MB", "max_wal_size=4GB").DSN("postgres")
+	settings := append([]string{"shared_buffers=512MB", "max_wal_size=4GB"}, strings.Fields(os.Getenv("GAPLESS_POSTGRES"))...)
+	return "postgres", testserver.StartPostgres(b, settings...).DSN("postgres")
 }
 
 func mariadb(b *testing.B) (driver, dsn string) {

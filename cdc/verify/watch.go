@@ -27,6 +27,7 @@ type Watched struct {
 
 	mu     sync.Mutex
 	bounds cdc.Bounds // highest that were told in this epoch
+	next   uint64     // highest that the log itself returned as Next of a page which went on
 	told   uint64     // highest seq that a reader was told to have passed
 	known  []Record   // the newest events of the epoch, ascending, none left out between the first and told
 	from   uint64     // everything in (from, told] that was read is in known
@@ -35,9 +36,13 @@ type Watched struct {
 // Watch returns a Log that passes everything on to the log and reports each
 // promise that it breaks: events out of order or above the limit, a seq that
 // names two events, an event that becomes visible at or below what a reader
-// was already told of, bounds that go back, a subscription with a hole. It
-// costs a hash of each event and one mutex, reads nothing of its own, changes
-// nothing, and is meant to be left on in production. report is called in the
+// was already told of, a page that ends above the head, bounds that go back, a
+// subscription with a hole. What nothing that passes through it contradicts it
+// cannot see: an event that is left out of every read and never announced,
+// bytes that were changed before they were first read. It
+// costs a hash of each event and one mutex, about 0.15 µs for each event read
+// (1.4 times a read from memory; see BenchmarkWatch), reads nothing of its own,
+// changes nothing, and is meant to be left on in production. report is called in the
 // caller's goroutine and must not block. Capabilities of the log are reached
 // through it as before.
 func Watch(log cdc.Log, report func(*Violation), opts *WatchOptions) *Watched {
@@ -61,36 +66,46 @@ func (w *Watched) Close() error {
 
 // Bounds implements [cdc.Source].
 func (w *Watched) Bounds(ctx context.Context) (cdc.Bounds, error) {
-	before := w.highest()
+	before, next := w.highest()
 	b, err := w.log.Bounds(ctx)
 	if err == nil {
-		w.look(b, before)
+		w.look(b, before, next)
 	}
 	return b, err
 }
 
-func (w *Watched) highest() cdc.Bounds {
+func (w *Watched) highest() (b cdc.Bounds, next uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.bounds
+	return w.bounds, w.next
 }
 
-// look compares bounds with those that had been told before they were asked
-// for: two calls at once may return in either order.
-func (w *Watched) look(b, before cdc.Bounds) {
+// look compares bounds with those that had been told, and with the pages that
+// had been returned, before they were asked for: two calls at once may return
+// in either order.
+func (w *Watched) look(b, before cdc.Bounds, next uint64) {
 	if b.Floor > b.Head || b.Head > b.Last {
 		w.fault(Durable, "bounds are %+v: want floor ≤ head ≤ last", b)
 	}
 	if b.Epoch == before.Epoch && (b.Floor < before.Floor || b.Head < before.Head || b.Last < before.Last) {
 		w.fault(Durable, "bounds went back from %+v to %+v", before, b)
 	}
+	if b.Epoch == before.Epoch && b.Head < next {
+		w.fault(Reliable, "a page had Next %d above the head %d: an event between them would never be read", next, b.Head)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if b.Epoch != w.bounds.Epoch {
-		w.bounds, w.known, w.told, w.from = b, nil, 0, 0
+		w.begin(b, 0)
 		return
 	}
 	w.bounds.Floor, w.bounds.Head, w.bounds.Last = max(w.bounds.Floor, b.Floor), max(w.bounds.Head, b.Head), max(w.bounds.Last, b.Last)
+}
+
+// begin forgets all but the bounds of a new epoch, of which nothing is known up
+// to the seq. It must be called with mu held.
+func (w *Watched) begin(b cdc.Bounds, at uint64) {
+	w.bounds, w.next, w.known, w.told, w.from = b, 0, nil, at, at
 }
 
 // Read implements [cdc.Source].
@@ -112,7 +127,10 @@ func (w *Watched) cover(epoch string, after, next uint64, events []cdc.Event) {
 	var found []*Violation
 	w.mu.Lock()
 	if epoch != w.bounds.Epoch {
-		w.bounds, w.known, w.told, w.from = cdc.Bounds{Epoch: epoch}, nil, after, after
+		w.begin(cdc.Bounds{Epoch: epoch}, after)
+	}
+	if next > after {
+		w.next = max(w.next, next)
 	}
 	if after < w.from || after > w.told { // not within or at the end of what is known
 		if next > w.told {
@@ -181,7 +199,8 @@ func (w *Watched) learn(next uint64, events []cdc.Event) {
 // Append implements [cdc.Appender] if the log does: the seqs of the receipt
 // must be above everything that a reader had passed when it was called.
 func (w *Watched) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, error) {
-	before, told := w.highest(), w.passed()
+	before, _ := w.highest()
+	told := w.passed()
 	r, err := cdc.Append(ctx, w.log, events...)
 	if err != nil {
 		return r, err
@@ -190,7 +209,8 @@ func (w *Watched) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt,
 		w.fault(Atomic, "Append of %d events returned %d seqs", len(events), len(r.Seqs))
 	}
 	for i, seq := range r.Seqs {
-		if events[i].ID == "" && r.Epoch == before.Epoch && seq <= max(told, before.Head) {
+		added := events[i].ID == "" || len(events) == 1 && !r.Duplicate
+		if added && r.Epoch == before.Epoch && seq <= max(told, before.Head) {
 			w.fault(Reliable, "Append returned seq %d, but readers had been told of everything up to %d", seq, max(told, before.Head))
 		}
 	}
@@ -242,8 +262,8 @@ func (s *watchedSubscription) check(events []cdc.Event) {
 	if last := s.last; last > 0 {
 		if events[0].Seq <= last {
 			w.fault(Unique, "Next returned event %d after %d", events[0].Seq, last)
-		} else if epoch := w.highest().Epoch; epoch != "" {
-			w.cover(epoch, last, events[len(events)-1].Seq, events)
+		} else if b, _ := w.highest(); b.Epoch != "" {
+			w.cover(b.Epoch, last, events[len(events)-1].Seq, events)
 		}
 	}
 	s.last = events[len(events)-1].Seq

@@ -111,16 +111,27 @@ func (s *Source) saveBounds() error {
 }
 
 func replace(name string, text []byte) error {
-	file, err := os.Create(name + ".new")
+	file, err := replaced(name, text)
 	if err != nil {
 		return err
+	}
+	return file.Close()
+}
+
+// replaced is replace, and returns the new file open.
+func replaced(name string, text []byte) (*os.File, error) {
+	file, err := os.OpenFile(name+".new", os.O_CREATE|os.O_TRUNC|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
 	}
 	_, err = file.Write(text)
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err != nil {
-		return err
+	if err = errors.Join(err, file.Sync()); err == nil {
+		err = os.Rename(name+".new", name)
 	}
-	return os.Rename(name+".new", name)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
 // Bounds implements [cdc.Source].
@@ -225,19 +236,25 @@ func (s *Source) number(events []cdc.Event) ([]cdc.Event, cdc.Receipt) {
 	return batch, receipt
 }
 
-// write adds the line and syncs it. What cannot be written whole is taken back.
+// write adds the line and syncs it. What fails is taken back, because its seqs
+// will be used again; if that fails as well nothing is written any more, and
+// whoever opens the log again sees what is there.
 func (s *Source) write(line []byte) error {
 	before, err := s.events.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
 	}
-	if _, err := s.events.Write(line); err != nil {
-		return errors.Join(err, s.events.Truncate(before))
+	_, err = s.events.Write(line)
+	if err == nil {
+		if err = s.events.Sync(); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("%w: %w", cdc.ErrUnknownOutcome, err)
 	}
-	if err := s.events.Sync(); err != nil {
-		return fmt.Errorf("%w: %w", cdc.ErrUnknownOutcome, err)
+	if back := s.events.Truncate(before); back != nil {
+		err = fmt.Errorf("%w: %w", cdc.ErrUnknownOutcome, errors.Join(err, back, s.events.Close()))
 	}
-	return nil
+	return err
 }
 
 // Trim implements [cdc.Trimmer]: the floor first, then a smaller file. A crash
@@ -286,11 +303,7 @@ func (s *Source) Trim(ctx context.Context, seq uint64) (int, error) {
 }
 
 func (s *Source) rewrite(text []byte) error {
-	name := filepath.Join(s.dir, "events")
-	if err := replace(name, text); err != nil {
-		return err
-	}
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND, 0o600)
+	file, err := replaced(filepath.Join(s.dir, "events"), text)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -75,13 +76,13 @@ type app struct {
 // openApp makes the program's own tables, then opens the log on them: beside
 // change_log appear change_log_head and a trigger that notes deleted rows.
 func openApp(ctx context.Context, file string) (*app, error) {
-	db, err := sqlx.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)")
+	db, err := sqlx.Open("sqlite", "file:"+url.PathEscape(file)+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)")
 	if err != nil {
 		return nil, err
 	}
 	a := &app{db: db}
 	if _, err := db.ExecContext(ctx, schema); err != nil {
-		return nil, errors.Join(err, a.close()) //nolint:contextcheck // it takes no time
+		return nil, errors.Join(fmt.Errorf("open %s: %w", file, err), a.close()) //nolint:contextcheck // it takes no time
 	}
 	a.log, err = sqllog.Open(ctx, db, &sqllog.Options{Columns: &sqllog.Columns{
 		Seq: "seq", Topic: "project_id", Key: "session_id", Type: "type", Data: "payload", Time: "created_at",

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -62,9 +63,13 @@ func do(t *testing.T, method, url, body string) {
 var times = regexp.MustCompile(`"createdAt":"[^"]+"`)
 
 func TestClientsGetTheFramesTheyKnow(t *testing.T) {
-	a, err := openApp(t.Context(), filepath.Join(t.TempDir(), "sessions.db"))
+	file := filepath.Join(t.TempDir(), "my sessions?#100%.db")
+	a, err := openApp(t.Context(), file)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
 	}
 	server := httptest.NewServer(a.routes())
 	t.Cleanup(func() {
@@ -99,5 +104,12 @@ func TestClientsGetTheFramesTheyKnow(t *testing.T) {
 	}
 	if got := frames(t, server.URL+"/api/v1/events", "1", 1); len(got) != 1 || !strings.Contains(got[0], "cdc.reset") || !strings.Contains(got[0], `"truncated"`) {
 		t.Errorf("after a purge: got %q, want a reset", got)
+	}
+}
+
+func TestAFileThatCannotBeMadeIsNamed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nowhere", "sessions.db")
+	if _, err := openApp(t.Context(), file); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("got %v, want the file's name", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -35,7 +36,7 @@ func StartMariaDB(tb testing.TB, settings ...string) *MariaDB {
 	if err != nil {
 		Missing(tb, "mariadb", err.Error())
 	}
-	m := &MariaDB{server: server, settings: settings, Port: freePort(tb), folder: tb.TempDir()}
+	m := &MariaDB{server: server, settings: settings, folder: tb.TempDir()}
 	out, err := exec.Command(install, append([]string{
 		"--no-defaults", "--datadir=" + filepath.Join(m.folder, "data"),
 		"--auth-root-authentication-method=normal", "--skip-test-db",
@@ -43,7 +44,7 @@ func StartMariaDB(tb testing.TB, settings ...string) *MariaDB {
 	if err != nil {
 		tb.Fatalf("mariadb-install-db: %v\n%s", err, out)
 	}
-	m.Start(tb)
+	m.Port, m.process = startOnFreePort(tb, "mariadb", m.start)
 	tb.Cleanup(m.Kill)
 	return m
 }
@@ -59,25 +60,38 @@ func asUser() []string {
 // Start starts the server again after Kill, on the same port and data.
 func (m *MariaDB) Start(tb testing.TB) {
 	tb.Helper()
+	m.process = restart(tb, "mariadb", m.Port, m.start)
+}
+
+// start runs the server on the port; nil means that the port is taken.
+func (m *MariaDB) start(tb testing.TB, port int) *process {
+	tb.Helper()
 	args := []string{
-		"--no-defaults", "--datadir=" + filepath.Join(m.folder, "data"), "--port=" + strconv.Itoa(m.Port),
+		"--no-defaults", "--datadir=" + filepath.Join(m.folder, "data"), "--port=" + strconv.Itoa(port),
 		"--bind-address=127.0.0.1", "--socket=" + filepath.Join(m.folder, "s"), "--pid-file=" + filepath.Join(m.folder, "pid"),
 		"--innodb-flush-log-at-trx-commit=2", "--max-connections=300", "--skip-name-resolve",
 	}
 	for _, s := range m.settings {
 		args = append(args, "--"+s)
 	}
-	process, err := startProcess(exec.Command(m.server, append(args, asUser()...)...), nil)
+	cmd := exec.Command(m.server, append(args, asUser()...)...)
+	process, err := startProcess(cmd, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	m.process = process
-	process.waitReady(tb, "mariadb", m.greets)
+	// It writes its pid once it has the port.
+	if !process.waitReady(tb, "mariadb", func() bool {
+		pid, err := os.ReadFile(filepath.Join(m.folder, "pid"))
+		return err == nil && strings.TrimSpace(string(pid)) == strconv.Itoa(cmd.Process.Pid) && greets(port)
+	}) {
+		return nil
+	}
+	return process
 }
 
 // greets reports whether the server sends its greeting.
-func (m *MariaDB) greets() bool {
-	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", m.Port), time.Second)
+func greets(port int) bool {
+	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
 	if err != nil {
 		return false
 	}

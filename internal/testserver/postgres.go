@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -32,14 +33,14 @@ func StartPostgres(tb testing.TB, settings ...string) *Postgres {
 	if err != nil {
 		Missing(tb, "postgres", err.Error())
 	}
-	p := &Postgres{bin: filepath.Dir(postgres), settings: settings, Port: freePort(tb)}
+	p := &Postgres{bin: filepath.Dir(postgres), settings: settings}
 	if os.Geteuid() == 0 { // the server refuses to run as root
 		if p.cred, err = credential("postgres", "nobody"); err != nil {
 			Missing(tb, "postgres", err.Error())
 		}
 	}
 	p.initData(tb)
-	p.Start(tb)
+	p.Port, p.process = startOnFreePort(tb, "postgres", p.start)
 	tb.Cleanup(p.Kill)
 	return p
 }
@@ -70,8 +71,14 @@ func (p *Postgres) initData(tb testing.TB) {
 // Start starts the server again after Kill, on the same port and data.
 func (p *Postgres) Start(tb testing.TB) {
 	tb.Helper()
+	p.process = restart(tb, "postgres", p.Port, p.start)
+}
+
+// start runs the server on the port; nil means that the port is taken.
+func (p *Postgres) start(tb testing.TB, port int) *process {
+	tb.Helper()
 	args := []string{
-		"-D", p.data, "-p", strconv.Itoa(p.Port), "-h", "127.0.0.1", "-k", "",
+		"-D", p.data, "-p", strconv.Itoa(port), "-h", "127.0.0.1", "-k", "",
 		"-c", "fsync=off", "-c", "max_connections=200",
 	}
 	for _, s := range p.settings {
@@ -83,10 +90,17 @@ func (p *Postgres) Start(tb testing.TB) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p.process = process
-	process.waitReady(tb, "postgres", func() bool {
-		return exec.Command(filepath.Join(p.bin, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(p.Port)).Run() == nil
-	})
+	// The file says "ready" for this very process: another server on the port
+	// could answer a connection as well.
+	status := filepath.Join(p.data, "postmaster.pid")
+	if !process.waitReady(tb, "postgres", func() bool {
+		text, err := os.ReadFile(status)
+		lines := strings.Split(string(text), "\n")
+		return err == nil && len(lines) > 7 && lines[0] == strconv.Itoa(cmd.Process.Pid) && strings.TrimSpace(lines[7]) == "ready"
+	}) {
+		return nil
+	}
+	return process
 }
 
 // Kill ends the server and all its backends with SIGKILL.

@@ -8,8 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
-	"sync"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,26 +23,8 @@ const startTimeout = 60 * time.Second
 // however that ends.
 type process struct {
 	cmd    *exec.Cmd
-	output lockedBuffer
+	output Output
 	done   chan struct{} // closed when the program has ended
-}
-
-// lockedBuffer is written by the program and read by whoever reports a failure.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // startProcess runs cmd, as another user if cred is not nil.
@@ -115,13 +98,24 @@ func procStat(path string) (state string, ppid int) {
 	return state, ppid
 }
 
-// waitReady returns when ready does, or ends the test with the server's output.
-func (p *process) waitReady(tb testing.TB, name string, ready func() bool) {
+// portTries is how many free ports are tried when others take them first.
+const portTries = 10
+
+// portTaken is what servers say when they find their port in use, in lower case.
+var portTaken = []string{"address already in use", "address in use", "port number that is already in use"}
+
+// waitReady returns true when ready does, and false when the program has ended
+// because its port is taken. Anything else ends the test with its output.
+func (p *process) waitReady(tb testing.TB, name string, ready func() bool) bool {
 	tb.Helper()
 	deadline := time.Now().Add(startTimeout)
 	for !ready() {
 		select {
 		case <-p.done:
+			output := strings.ToLower(p.output.String())
+			if slices.ContainsFunc(portTaken, func(text string) bool { return strings.Contains(output, text) }) {
+				return false
+			}
 			tb.Fatalf("%s ended at start:\n%s", name, p.output.String())
 		case <-time.After(20 * time.Millisecond):
 		}
@@ -130,6 +124,7 @@ func (p *process) waitReady(tb testing.TB, name string, ready func() bool) {
 			tb.Fatalf("%s was not ready within %v:\n%s", name, startTimeout, p.output.String())
 		}
 	}
+	return true
 }
 
 // freePort returns a loopback TCP port that was free a moment ago.
@@ -156,4 +151,30 @@ func program(name string, folders ...string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("no program %s", name)
+}
+
+// startOnFreePort runs start with free ports until it has one.
+func startOnFreePort(tb testing.TB, name string, start func(testing.TB, int) *process) (int, *process) {
+	tb.Helper()
+	for range portTries {
+		port := freePort(tb)
+		if p := start(tb, port); p != nil {
+			return port, p
+		}
+	}
+	tb.Fatalf("%s found no free port", name)
+	return 0, nil
+}
+
+// restart runs start until the port is free again: an outgoing connection of
+// another program may have it for a moment.
+func restart(tb testing.TB, name string, port int, start func(testing.TB, int) *process) *process {
+	tb.Helper()
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); {
+		if p := start(tb, port); p != nil {
+			return p
+		}
+	}
+	tb.Fatalf("%s cannot have port %d again", name, port)
+	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,19 +14,16 @@ import (
 	"time"
 )
 
-// redisStartTimeout is how long a server may take until it answers PING.
-const redisStartTimeout = 30 * time.Second
-
 // Redis is a private redis-server or valkey-server on a loopback port.
 type Redis struct {
 	Addr string // host:port
 	Dir  string // its working folder: configuration, snapshots, append-only file
 
-	tb      testing.TB
-	program string
-	args    []string
-	cmd     *exec.Cmd
-	done    chan struct{} // closed when the program has ended
+	tb        testing.TB
+	program   string
+	configure func(port string) (args []string)
+	args      []string
+	process   *process
 }
 
 // StartRedis starts a redis-server that keeps nothing on disk unless the
@@ -48,34 +44,40 @@ func StartValkey(tb testing.TB, args ...string) *Redis {
 // when its first synchronisation is complete.
 func StartReplica(tb testing.TB, master *Redis, args ...string) *Redis {
 	tb.Helper()
-	host, port, _ := net.SplitHostPort(master.Addr)
-	r := startRedis(tb, master.program, append([]string{"--replicaof", host + " " + port}, args...)...)
+	r := startRedis(tb, master.program, append([]string{"--replicaof", fmt.Sprint("127.0.0.1 ", master.Port())}, args...)...)
 	r.WaitInfo("replication", "master_link_status:up")
 	return r
 }
 
-// StartSentinel starts a sentinel that watches the master under the name and
-// promotes a replica by itself (quorum 1) when the master was away for a second.
-func StartSentinel(tb testing.TB, name string, master *Redis) *Redis {
+// StartSentinels starts n sentinels that watch the master under the name and
+// promote a replica when most of them could not reach it for a second. They
+// know each other and the replicas when it returns.
+func StartSentinels(tb testing.TB, name string, master *Redis, n, replicas int) []*Redis {
 	tb.Helper()
-	host, port, _ := net.SplitHostPort(master.Addr)
-	own := redisPort(tb)
-	r := &Redis{Addr: net.JoinHostPort("127.0.0.1", own), Dir: tb.TempDir(), tb: tb, program: master.program}
-	config := filepath.Join(r.Dir, "sentinel.conf")
-	text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor %s %s %s 1\n"+
-		"sentinel down-after-milliseconds %s 1000\nsentinel failover-timeout %s 5000\n",
-		own, r.Dir, name, host, port, name, name)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		tb.Fatal(err)
+	sentinels := make([]*Redis, n)
+	for i := range sentinels {
+		r := &Redis{tb: tb, program: master.program, Dir: tb.TempDir()}
+		r.configure = func(port string) []string {
+			text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor %s 127.0.0.1 %d %d\n"+
+				"sentinel down-after-milliseconds %s 1000\nsentinel failover-timeout %s 1500\n",
+				port, r.Dir, name, master.Port(), n/2+1, name, name)
+			config := filepath.Join(r.Dir, "sentinel.conf")
+			if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+				tb.Fatal(err)
+			}
+			return []string{config, "--sentinel"}
+		}
+		r.startFresh()
+		sentinels[i] = r
 	}
-	r.args = []string{config, "--sentinel"}
-	r.start()
-	tb.Cleanup(r.Kill)
-	return r
+	for _, r := range sentinels {
+		r.WaitInfo("sentinel", fmt.Sprintf("slaves=%d,sentinels=%d", replicas, n))
+	}
+	return sentinels
 }
 
-// StartRedisCluster starts a cluster of n masters without replicas.
-func StartRedisCluster(tb testing.TB, n int) []*Redis {
+// StartRedisCluster starts a cluster of n masters with so many replicas each.
+func StartRedisCluster(tb testing.TB, n, replicas int) []*Redis {
 	tb.Helper()
 	cli, err := exec.LookPath("redis-cli")
 	if err != nil {
@@ -83,12 +85,16 @@ func StartRedisCluster(tb testing.TB, n int) []*Redis {
 	}
 	var nodes []*Redis
 	create := []string{"--cluster", "create"}
-	for range n {
-		node := StartRedis(tb, "--cluster-enabled", "yes", "--cluster-port", redisPort(tb), "--cluster-node-timeout", "2000")
+	for range n * (1 + replicas) {
+		node := &Redis{tb: tb, program: "redis-server", Dir: tb.TempDir()}
+		node.configure = func(port string) []string {
+			return node.base(port, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(freePort(tb)), "--cluster-node-timeout", "2000")
+		}
+		node.startFresh()
 		nodes = append(nodes, node)
 		create = append(create, node.Addr)
 	}
-	create = append(create, "--cluster-replicas", "0", "--cluster-yes")
+	create = append(create, "--cluster-replicas", strconv.Itoa(replicas), "--cluster-yes")
 	if out, err := exec.Command(cli, create...).CombinedOutput(); err != nil {
 		tb.Fatalf("redis-cli --cluster create: %v\n%s", err, out)
 	}
@@ -100,55 +106,58 @@ func StartRedisCluster(tb testing.TB, n int) []*Redis {
 
 func startRedis(tb testing.TB, program string, args ...string) *Redis {
 	tb.Helper()
-	port := redisPort(tb)
-	r := &Redis{Addr: net.JoinHostPort("127.0.0.1", port), Dir: tb.TempDir(), tb: tb, program: program}
-	r.args = append([]string{
-		"--port", port, "--bind", "127.0.0.1", "--dir", r.Dir, "--save", "", "--appendonly", "no",
-		"--repl-diskless-sync-delay", "0", "--enable-debug-command", "local",
-	}, args...)
-	r.start()
-	tb.Cleanup(r.Kill)
+	r := &Redis{tb: tb, program: program, Dir: tb.TempDir()}
+	r.configure = func(port string) []string { return r.base(port, args...) }
+	r.startFresh()
 	return r
 }
 
-// start runs the program. It dies with the test binary, however that ends.
-func (r *Redis) start() {
+func (r *Redis) base(port string, args ...string) []string {
+	return append([]string{
+		"--port", port, "--bind", "127.0.0.1", "--dir", r.Dir, "--save", "", "--appendonly", "no",
+		"--repl-diskless-sync-delay", "0", "--enable-debug-command", "local",
+	}, args...)
+}
+
+// startFresh starts the server on a free port. Another program may take the port
+// before the server does: then it tries the next.
+func (r *Redis) startFresh() {
+	r.tb.Helper()
+	r.tb.Cleanup(func() {
+		if r.process != nil {
+			r.Kill()
+		}
+	})
+	for range portTries {
+		port := strconv.Itoa(freePort(r.tb))
+		r.Addr = net.JoinHostPort("127.0.0.1", port)
+		r.args = r.configure(port)
+		if r.start() {
+			return
+		}
+	}
+	r.tb.Fatalf("%s found no free port:\n%s", r.program, r.log())
+}
+
+// start runs the program and reports whether it has the port.
+func (r *Redis) start() bool {
 	r.tb.Helper()
 	path, err := exec.LookPath(r.program)
 	if err != nil {
 		Missing(r.tb, strings.TrimSuffix(r.program, "-server"), err.Error())
 	}
-	log, err := os.OpenFile(filepath.Join(r.Dir, "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
+	if r.process, err = startProcess(exec.Command(path, r.args...), nil); err != nil {
 		r.tb.Fatal(err)
 	}
-	defer func() { _ = log.Close() }()
-	r.cmd = exec.Command(path, r.args...)
-	r.cmd.Stdout, r.cmd.Stderr = log, log
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	r.done = make(chan struct{})
-	started := make(chan error)
-	go func(cmd *exec.Cmd, done chan struct{}) {
-		runtime.LockOSThread() // Pdeathsig is sent when the thread that forked ends
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is in its log
-			close(done)
-		}
-	}(r.cmd, r.done)
-	if err := <-started; err != nil {
-		r.tb.Fatal(err)
-	}
-	r.wait("+PONG", "PING")
+	return r.process.waitReady(r.tb, r.program, func() bool {
+		// Whoever took the port before us would answer as well.
+		ours := strings.Contains(r.ask("INFO server"), fmt.Sprintf("process_id:%d\r", r.process.cmd.Process.Pid))
+		return ours && strings.HasPrefix(r.ask("PING"), "+PONG") // it has loaded what it kept
+	})
 }
 
 // Kill ends the server with SIGKILL and waits until it is gone.
-func (r *Redis) Kill() {
-	_ = r.cmd.Process.Kill()
-	<-r.done
-}
+func (r *Redis) Kill() { r.process.kill() }
 
 // Restart starts the server again after [Redis.Kill], on the same port and
 // folder: what it kept on disk is loaded. More configuration arguments overrule
@@ -156,7 +165,11 @@ func (r *Redis) Kill() {
 func (r *Redis) Restart(args ...string) {
 	r.tb.Helper()
 	r.args = append(r.args, args...)
-	r.start()
+	for deadline := time.Now().Add(startTimeout); !r.start(); {
+		if time.Now().After(deadline) {
+			r.tb.Fatalf("%s cannot have its port again:\n%s", r.program, r.log())
+		}
+	}
 }
 
 // Wipe removes what the killed server kept on disk.
@@ -170,10 +183,10 @@ func (r *Redis) Wipe() {
 }
 
 // Stop freezes the server with SIGSTOP: connections stay open and silent.
-func (r *Redis) Stop() { _ = r.cmd.Process.Signal(syscall.SIGSTOP) }
+func (r *Redis) Stop() { _ = r.process.cmd.Process.Signal(syscall.SIGSTOP) }
 
 // Cont ends [Redis.Stop].
-func (r *Redis) Cont() { _ = r.cmd.Process.Signal(syscall.SIGCONT) }
+func (r *Redis) Cont() { _ = r.process.cmd.Process.Signal(syscall.SIGCONT) }
 
 // Port is the number in Addr.
 func (r *Redis) Port() int {
@@ -191,25 +204,22 @@ func (r *Redis) WaitInfo(section, text string) {
 // wait sends the inline command until its reply contains the text.
 func (r *Redis) wait(text, command string) {
 	r.tb.Helper()
-	deadline := time.Now().Add(redisStartTimeout)
+	deadline := time.Now().Add(startTimeout)
 	reply := ""
 	for time.Now().Before(deadline) {
 		if reply = r.ask(command); strings.Contains(reply, text) {
 			return
 		}
 		select {
-		case <-r.done:
+		case <-r.process.done:
 			r.tb.Fatalf("%s ended:\n%s", r.program, r.log())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	r.tb.Fatalf("%s: %s has no %q within %v but\n%s\n%s", r.program, command, text, redisStartTimeout, reply, r.log())
+	r.tb.Fatalf("%s: %s has no %q within %v but\n%s\n%s", r.program, command, text, startTimeout, reply, r.log())
 }
 
-func (r *Redis) log() string {
-	text, _ := os.ReadFile(filepath.Join(r.Dir, "server.log"))
-	return string(text)
-}
+func (r *Redis) log() string { return r.process.output.String() }
 
 // ask sends one inline command and returns its reply, or nothing.
 func (r *Redis) ask(command string) string {
@@ -240,15 +250,4 @@ func (r *Redis) ask(command string) string {
 		at += k
 	}
 	return string(text)
-}
-
-// redisPort returns a loopback port that was free a moment ago.
-func redisPort(tb testing.TB) string {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }

@@ -37,3 +37,5 @@ func TestConformance(t *testing.T) { conformance.Run(t, harness()) }
 func TestConformanceOverHub(t *testing.T) {
 	conformance.Run(t, conformance.OverHub(harness(), &cdc.HubOptions{TailEvents: 16}))
 }
+
+func FuzzLog(f *testing.F) { conformance.Fuzz(f, harness()) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,9 +21,6 @@ const (
 	maxBatchBytes  = 1 << 20
 )
 
-// argsPerEvent of the append script: ID, other texts, data.
-const argsPerEvent = 3
-
 // writer sends appends, few script calls at a time: concurrent ones share them.
 // That is what makes many writers fast, and keeps them to two connections.
 type writer struct {
@@ -35,9 +33,10 @@ type writer struct {
 
 // request is one call of Append.
 type request struct {
-	events  []cdc.Event // Data is not used after encode
-	args    []any
-	size    int
+	values  []any         // what is stored of each event, a string
+	size    int           // bytes of all events
+	largest int           // bytes of the largest one
+	ids     int           // events with an ID
 	sent    bool          // guarded by writer.mu
 	done    chan struct{} // closed when receipt and err are set
 	receipt cdc.Receipt
@@ -82,19 +81,26 @@ func (l *Log) append(ctx context.Context, events []cdc.Event) (cdc.Receipt, erro
 
 // newRequest copies everything it needs of the events.
 func newRequest(events []cdc.Event) (*request, error) {
-	r := &request{
-		events: append([]cdc.Event(nil), events...),
-		args:   make([]any, 0, len(events)*argsPerEvent),
-		done:   make(chan struct{}),
-	}
-	for i := range r.events {
-		e := &r.events[i]
-		e.Data = append([]byte(nil), e.Data...)
-		r.args = append(r.args, e.ID, joinTexts(*e), e.Data)
-		r.size += e.Size()
+	r := &request{values: make([]any, len(events)), done: make(chan struct{})}
+	room := 0
+	for i := range events {
+		size := events[i].Size()
+		r.size += size
+		r.largest = max(r.largest, size)
+		room += size + valueOverhead(&events[i])
+		if events[i].ID != "" {
+			r.ids++
+		}
 	}
 	if r.size > MaxBatchBytes {
 		return nil, fmt.Errorf("the events are %d bytes together, the limit is %d: append them in several calls", r.size, MaxBatchBytes)
+	}
+	var all strings.Builder // one allocation for all values
+	all.Grow(room)
+	for i := range events {
+		at := all.Len()
+		writeValue(&all, &events[i])
+		r.values[i] = all.String()[at:]
 	}
 	return r, nil
 }
@@ -174,10 +180,10 @@ func (w *writer) take() []*request {
 	n, events, size := 0, 0, 0
 	for n < len(w.queue) {
 		r := w.queue[n]
-		if n > 0 && (events+len(r.events) > maxBatchEvents || size+r.size > maxBatchBytes) {
+		if n > 0 && (events+len(r.values) > maxBatchEvents || size+r.size > maxBatchBytes) {
 			break
 		}
-		n, events, size = n+1, events+len(r.events), size+r.size
+		n, events, size = n+1, events+len(r.values), size+r.size
 		r.sent = true
 	}
 	batch := append([]*request(nil), w.queue[:n]...)
@@ -216,9 +222,13 @@ func (l *Log) appendBatch(batch []*request) ([]cdc.Receipt, error) {
 	if l.opts.MinReplicas > 0 {
 		touch = "1"
 	}
-	args := []any{cdc.NewEpoch(), k.bounds.Epoch, k.bounds.Last, touch}
+	events, ids, largest := 0, 0, 0
 	for _, r := range batch {
-		args = append(args, r.args...)
+		events, ids, largest = events+len(r.values), ids+r.ids, max(largest, r.largest)
+	}
+	args := append(make([]any, 0, 6+events), cdc.NewEpoch(), k.bounds.Epoch, k.bounds.Last, touch, largest, ids)
+	for _, r := range batch {
+		args = append(args, r.values...)
 	}
 	reply, err := l.run(ctx, l.scripts.append, args, l.opts.MinReplicas)
 	if err != nil && !neverSent(err) && !errors.Is(err, cdc.ErrUnknownOutcome) {
@@ -279,15 +289,15 @@ func (l *Log) receipts(k known, batch []*request, reply any) ([]cdc.Receipt, err
 	}
 	receipts := make([]cdc.Receipt, len(batch))
 	head, index := a.head, 0
-	var newest cdc.Event
+	var newest string
 	for i, r := range batch {
-		receipt := cdc.Receipt{Epoch: a.epoch, Seqs: make([]uint64, len(r.events)), Duplicate: true}
-		for j := range r.events {
+		receipt := cdc.Receipt{Epoch: a.epoch, Seqs: make([]uint64, len(r.values)), Duplicate: true}
+		for j := range r.values {
 			seq, duplicate := a.duplicates[index]
 			if !duplicate {
 				head++
 				seq, receipt.Duplicate = head, false
-				newest = r.events[j]
+				newest = r.values[j].(string)
 			}
 			receipt.Seqs[j] = seq
 			index++
@@ -296,8 +306,11 @@ func (l *Log) receipts(k known, batch []*request, reply any) ([]cdc.Receipt, err
 	}
 	l.track.answer(k, cdc.Bounds{Epoch: a.epoch, Floor: a.floor, Head: head, Last: head})
 	if head > a.head {
-		newest.Seq, newest.Time = head, a.time
-		l.track.saw(a.epoch, newest)
+		value := []byte(newest)
+		end, pairs, _ := splitValue(value)
+		e := cdc.Event{Seq: head, Time: a.time, Data: value[end:]}
+		setTexts(&e, newest[:end], pairs)
+		l.track.saw(a.epoch, e)
 	}
 	return receipts, nil
 }

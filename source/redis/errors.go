@@ -56,6 +56,8 @@ func cut(err error) bool {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
+const damaged = "another program changed the log's hash, nothing was changed by us: restore the hash, or DEL it, which makes a new log with a new epoch"
+
 // errHints are what to do about errors of the server, by how they begin.
 var errHints = []struct{ prefix, hint string }{
 	{"WRONGTYPE", "a key of this log holds something else: choose another name"},
@@ -65,10 +67,16 @@ var errHints = []struct{ prefix, hint string }{
 	{"MISCONF", "the server cannot write to its disk and refuses writes: see its log"},
 	{"NOREPLICAS", "the server has fewer replicas than its min-replicas-to-write: nothing was appended"},
 	{"LOADING", "the server is loading its data: try again"},
+	{"CLUSTERDOWN", "the cluster does not serve this log's slot: see CLUSTER INFO, start the missing node or assign its slots; nothing was appended"},
+	{"MASTERDOWN", "the server is a replica that has lost its master: give the client the address of the master, or of the sentinels"},
+	{"BUSY ", "another program's script blocks the server: wait, or end it with SCRIPT KILL; nothing was appended"},
+	{"NOAUTH", "the server wants a password: set Password, and Username where it has users, in the client's options"},
+	{"WRONGPASS", "the server refused user or password: correct Username and Password in the client's options"},
 	{"CROSSSLOT", "the keys of one log must be in one cluster slot"},
 	{"EXECABORT", "the server refused a part of the transaction"},
 	{"GAPLESSVERSION", "the log was made by another version of this library: upgrade, nothing was changed"},
 	{"GAPLESSALIEN", "the key holds data that is none of this log: choose another name, or follow a stream of other programs with OpenStream"},
+	{"GAPLESSDAMAGED", damaged},
 	{"GAPLESSFULL", "the log has used up its 2^53 numbers"},
 }
 

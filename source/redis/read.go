@@ -3,6 +3,7 @@ package redislog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -37,7 +38,8 @@ func (l *Log) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, 
 		if err := v.bounds.Check(after); err != nil {
 			return cdc.Page{}, err
 		}
-		entries, err := parseEntries(v.page, count+1)
+		entries, err := parseEntries(v.page.raw, count+1)
+		v.page.release()
 		if err != nil {
 			return cdc.Page{}, err
 		}
@@ -68,6 +70,9 @@ func assemble(b cdc.Bounds, after cdc.Cursor, entries []cdc.Event, count int) (c
 		if e.Seq > b.Head { // of another program
 			entries, complete = entries[:i], true
 			break
+		}
+		if e.Time.IsZero() {
+			return cdc.Page{}, hole{}, fmt.Errorf("entry %s of the stream is none of this log's: another program wrote it", entryID(e.Seq))
 		}
 	}
 	var at *cdc.Event

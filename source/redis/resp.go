@@ -3,9 +3,6 @@ package redislog
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,32 +10,15 @@ import (
 	"github.com/gapless-go/gapless/cdc"
 )
 
-// partsPerEntry are the names and values of an entry: e, the texts, d, the data.
-const partsPerEntry = 4
-
-// joinTexts returns the texts of an entry after time and ID. None has a NUL in
-// it: that is what [cdc.CheckAppend] refuses.
-func joinTexts(e cdc.Event) string {
-	n := len(e.Topic) + len(e.Type) + len(e.Key) + 2
-	for k, v := range e.Meta {
-		n += len(k) + len(v) + 2
-	}
-	text := make([]byte, 0, n)
-	text = append(append(text, e.Topic...), 0)
-	text = append(append(text, e.Type...), 0)
-	text = append(text, e.Key...)
-	for _, k := range slices.Sorted(maps.Keys(e.Meta)) {
-		text = append(append(text, 0), k...)
-		text = append(append(text, 0), e.Meta[k]...)
-	}
-	return string(text)
-}
+// partsPerEntry are the name and the value of an entry's one field: the time in
+// microseconds, and the rest.
+const partsPerEntry = 2
 
 var errReply = errors.New("the server's reply is not what XRANGE returns")
 
 // parseEntries makes events of a raw reply to XRANGE. It is several times as
 // fast as the client's maps. An entry of another program, with other fields, is
-// returned with its seq alone.
+// returned with its seq alone, and no time.
 func parseEntries(raw []byte, room int) ([]cdc.Event, error) {
 	p := parser{rest: raw}
 	n := p.array()
@@ -55,11 +35,15 @@ func parseEntries(raw []byte, room int) ([]cdc.Event, error) {
 
 // parser reads RESP from the front of rest. After an error everything is empty.
 type parser struct {
-	rest []byte
-	slab []byte // filled with the data of small events
-	err  error
+	rest  []byte
+	slab  []byte          // filled with the data of small events
+	texts strings.Builder // filled with the texts of small events
+	name  []byte          // of the last field, and the time that it is
+	time  time.Time
+	err   error
 }
 
+// entry returns an event without a time for an entry of another program.
 func (p *parser) entry() cdc.Event {
 	if p.array() != 2 {
 		p.fail(errReply)
@@ -70,37 +54,41 @@ func (p *parser) entry() cdc.Event {
 	if err != nil {
 		p.fail(err)
 	}
-	e := cdc.Event{Seq: seq}
-	n := p.array()
-	if n != partsPerEntry {
+	alien := cdc.Event{Seq: seq}
+	if n := p.array(); n != partsPerEntry {
 		for range n {
 			p.bulk()
 		}
-		return e
+		return alien
 	}
-	texts := texts{rest: string(p.value()), more: true}
-	micros, err := strconv.ParseInt(texts.next(), 10, 64)
-	if err != nil {
-		p.fail(fmt.Errorf("entry %d has no time: %w", seq, err))
+	name, value := p.bulk(), p.bulk()
+	if p.err != nil || !p.at(name) {
+		return alien
 	}
-	e.Time = time.UnixMicro(micros).UTC()
-	e.ID = texts.next()
-	e.Topic = texts.next()
-	e.Type = texts.next()
-	e.Key = texts.next()
-	for texts.more {
-		if e.Meta == nil {
-			e.Meta = map[string]string{}
-		}
-		k := texts.next()
-		e.Meta[k] = texts.next()
+	end, pairs, ok := splitValue(value)
+	if !ok {
+		return alien
 	}
-	e.Data = p.keep(p.value())
+	e := cdc.Event{Seq: seq, Time: p.time}
+	setTexts(&e, p.keepText(value[:end]), pairs)
+	e.Data = p.keep(value[end:])
 	return e
 }
 
-// slabBytes is how much of its page an event may keep in memory at most, beyond
-// its own bytes.
+// at sets time. Events that were appended together have the same one.
+func (p *parser) at(name []byte) bool {
+	if !bytes.Equal(p.name, name) {
+		micros, err := strconv.ParseInt(string(name), 10, 64)
+		if err != nil {
+			return false
+		}
+		p.name, p.time = name, time.UnixMicro(micros).UTC()
+	}
+	return true
+}
+
+// slabBytes is how much of its page an event's texts may keep in memory at most,
+// beyond their own bytes, and its data as well.
 const slabBytes = 16 << 10
 
 // keep copies the data out of the reply: into memory that events share, since
@@ -117,21 +105,18 @@ func (p *parser) keep(data []byte) []byte {
 	return p.slab[at:len(p.slab):len(p.slab)]
 }
 
-// texts are time, ID and what joinTexts made.
-type texts struct {
-	rest string
-	more bool
-}
-
-func (t *texts) next() (text string) {
-	text, t.rest, t.more = strings.Cut(t.rest, "\x00")
-	return text
-}
-
-// value skips a name.
-func (p *parser) value() []byte {
-	p.bulk()
-	return p.bulk()
+// keepText does the same for texts.
+func (p *parser) keepText(text []byte) string {
+	if len(text) > slabBytes/4 {
+		return string(text)
+	}
+	if len(text) > p.texts.Cap()-p.texts.Len() {
+		p.texts.Reset() // what it had stays where it is
+		p.texts.Grow(min(slabBytes, max(len(p.rest), len(text))))
+	}
+	at := p.texts.Len()
+	p.texts.Write(text)
+	return p.texts.String()[at:]
 }
 
 func (p *parser) array() int { return p.length('*') }

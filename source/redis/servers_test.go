@@ -17,7 +17,7 @@ import (
 
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	nodes := testserver.StartRedisCluster(t, 3)
+	nodes := testserver.StartRedisCluster(t, 3, 0)
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nodes[0].Addr}})
 	t.Cleanup(func() { _ = client.Close() })
 	// Names on all three nodes, and the same with reads that the client would
@@ -45,7 +45,7 @@ func TestCluster(t *testing.T) {
 // A slot that moves to another node takes the log along.
 func TestClusterMovesSlot(t *testing.T) {
 	t.Parallel()
-	nodes := testserver.StartRedisCluster(t, 3)
+	nodes := testserver.StartRedisCluster(t, 3, 0)
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nodes[0].Addr}})
 	t.Cleanup(func() { _ = client.Close() })
 	l := openLog(t, client, "x", nil)
@@ -142,7 +142,7 @@ func TestMinReplicas(t *testing.T) {
 // and then be promoted; the client speaks to whichever the proxy points to.
 type failover struct {
 	master, replica *testserver.Redis
-	proxy           *testserver.RedisProxy
+	proxy           *testserver.Proxy
 	client          *redis.Client
 }
 
@@ -150,7 +150,7 @@ func startFailover(t *testing.T) *failover {
 	t.Helper()
 	f := &failover{master: testserver.StartRedis(t)}
 	f.replica = testserver.StartReplica(t, f.master)
-	f.proxy = testserver.StartRedisProxy(t, f.master.Addr)
+	f.proxy = testserver.StartProxy(t, f.master.Port())
 	f.client = redis.NewClient(&redis.Options{Addr: f.proxy.Addr, MaxRetries: -1})
 	t.Cleanup(func() { _ = f.client.Close() })
 	return f
@@ -270,8 +270,7 @@ func TestSentinel(t *testing.T) {
 	t.Parallel()
 	master := testserver.StartRedis(t)
 	testserver.StartReplica(t, master)
-	sentinel := testserver.StartSentinel(t, "main", master)
-	sentinel.WaitInfo("sentinel", "slaves=1")
+	sentinel := testserver.StartSentinels(t, "main", master, 1, 1)[0]
 	client := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "main", SentinelAddrs: []string{sentinel.Addr}, DialTimeout: time.Second})
 	t.Cleanup(func() { _ = client.Close() })
 	l := openLog(t, client, "x", &redislog.Options{MinReplicas: 1})
@@ -310,7 +309,7 @@ func TestOldServer(t *testing.T) {
 	t.Parallel()
 	server := testserver.StartRedis(t)
 	version := parseVersion(t, newClient(t, server))
-	proxy := testserver.StartRedisProxy(t, server.Addr)
+	proxy := testserver.StartProxy(t, server.Port())
 	old := "6" + version[1:]
 	proxy.Rewrite("redis_version:"+version, "redis_version:"+old)
 	c := redis.NewClient(&redis.Options{Addr: proxy.Addr})

@@ -145,7 +145,8 @@ func (s *Stream) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Pag
 	if err := v.bounds.Check(after); err != nil {
 		return cdc.Page{}, err
 	}
-	events, err := s.parse(v.page)
+	events, err := s.parse(v.page.raw)
+	v.page.release()
 	if err != nil {
 		return cdc.Page{}, err
 	}

@@ -13,8 +13,8 @@ import (
 // streamView is one atomic look at a stream of other programs.
 type streamView struct {
 	bounds  cdc.Bounds
-	removed bool   // at some time, entries were
-	page    []byte // reply to XRANGE
+	removed bool        // at some time, entries were
+	page    *pageBuffer // reply to XRANGE, nil if none was asked for
 }
 
 // view takes a view in one transaction and tells the tracker.
@@ -36,14 +36,14 @@ func (s *Stream) view(ctx context.Context, c redis.Cmdable, page []any) (streamV
 func (s *Stream) viewOnce(ctx context.Context, c redis.Cmdable, page []any) (streamView, error) {
 	pipe := c.TxPipeline()
 	info := pipe.XInfoStream(ctx, s.stream)
-	var pageCmd *redis.RawCmd
+	var buffer *pageBuffer
 	if page != nil {
-		pageCmd = redis.NewRawCmd(ctx, page...)
-		_ = pipe.Process(ctx, pageCmd) // the error comes with Exec
+		buffer = newPageBuffer()
+		_ = pipe.Process(ctx, buffer.cmd(ctx, page)) // the error comes with Exec
 	}
 	_, err := pipe.Exec(ctx)
 	if err != nil && info.Err() != nil && strings.Contains(info.Err().Error(), "no such key") {
-		return streamView{bounds: cdc.Bounds{Epoch: s.epoch}, page: []byte("*0\r\n")}, nil
+		return streamView{bounds: cdc.Bounds{Epoch: s.epoch}, page: buffer}, nil
 	}
 	if err != nil {
 		if redis.IsExecAbortError(err) {
@@ -54,9 +54,7 @@ func (s *Stream) viewOnce(ctx context.Context, c redis.Cmdable, page []any) (str
 		return streamView{}, err
 	}
 	v, err := s.bounds(info.Val())
-	if pageCmd != nil {
-		v.page = pageCmd.Val()
-	}
+	v.page = buffer
 	return v, err
 }
 

@@ -228,7 +228,7 @@ func TestErrors(t *testing.T) {
 	t.Run("version", func(t *testing.T) {
 		l := openLog(t, client, "version", nil)
 		appendN(t, l, 1, 1)
-		do(t, "HSET", "gapless:{version}", "v", "2")
+		do(t, "HSET", "gapless:{version}", "v", "1")
 		_, err := redislog.Open(t.Context(), client, "version", nil)
 		wantError(t, err, "upgrade")
 		_, err = l.Append(t.Context(), cdc.Event{})

@@ -13,7 +13,7 @@ import (
 )
 
 // layout is the version of what is stored, in the hash's field v.
-const layout = "1"
+const layout = "2"
 
 // maxLooks is how often a view is taken again after something was put right.
 const maxLooks = 6
@@ -22,10 +22,10 @@ const maxLooks = 6
 type view struct {
 	exists bool
 	bounds cdc.Bounds
-	max    int    // bytes of the largest event ever appended
-	holes  int64  // entries known to be missing between floor and head
-	length int64  // entries in the stream
-	page   []byte // reply to the page's XRANGE, if one was asked for
+	max    int         // bytes of the largest event ever appended
+	holes  int64       // entries known to be missing between floor and head
+	length int64       // entries in the stream
+	page   *pageBuffer // reply to the page's XRANGE, nil if none was asked for
 }
 
 // look takes a view in one transaction of the server, on the pool of c.
@@ -33,11 +33,12 @@ func (l *Log) look(ctx context.Context, c redis.Cmdable, page, mark []any) (view
 	pipe := c.TxPipeline()
 	meta := pipe.HMGet(ctx, l.meta, "v", "epoch", "floor", "head", "holes", "max")
 	length := pipe.XLen(ctx, l.stream)
-	var pageCmd, markCmd *redis.RawCmd
+	var buffer *pageBuffer
 	if page != nil {
-		pageCmd = redis.NewRawCmd(ctx, page...)
-		_ = pipe.Process(ctx, pageCmd) // the error comes with Exec
+		buffer = newPageBuffer()
+		_ = pipe.Process(ctx, buffer.cmd(ctx, page)) // the error comes with Exec
 	}
+	var markCmd *redis.RawCmd
 	if mark != nil {
 		markCmd = redis.NewRawCmd(ctx, mark...)
 		_ = pipe.Process(ctx, markCmd)
@@ -46,10 +47,7 @@ func (l *Log) look(ctx context.Context, c redis.Cmdable, page, mark []any) (view
 		return view{}, nil, l.reason(ctx, c, err)
 	}
 	v, err := parseView(meta.Val())
-	v.length = length.Val()
-	if pageCmd != nil {
-		v.page = pageCmd.Val()
-	}
+	v.length, v.page = length.Val(), buffer
 	if markCmd != nil {
 		return v, markCmd.Val(), err
 	}
@@ -86,7 +84,10 @@ func parseView(fields []any) (view, error) {
 	v.holes, err3 = strconv.ParseInt(text[4], 10, 64)
 	v.max, err4 = strconv.Atoi(text[5])
 	v.bounds.Last = v.bounds.Head
-	return v, errors.Join(err1, err2, err3, err4)
+	if err := errors.Join(err1, err2, err3, err4); err != nil || v.bounds.Epoch == "" {
+		return v, fmt.Errorf("the hash holds epoch %q, floor %q, head %q, holes %q, max %q: %s", text[1], text[2], text[3], text[4], text[5], damaged)
+	}
+	return v, nil
 }
 
 // tampered reports whether the stream does not have as many entries as its

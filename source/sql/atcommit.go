@@ -58,7 +58,7 @@ BEGIN
 END`)
 	name := n.qualify(n.table + "_number")
 	return []string{
-		postgresFunction(name, body),
+		postgresFunction(name, body, "enable_seqscan=off"), // as for the pass
 		postgresTrigger(n, n.table+"_inbox", n.table+"_number", fmt.Sprintf("CREATE CONSTRAINT TRIGGER %s AFTER INSERT ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION %s()",
 			n.quote(n.table+"_number"), n.inbox, name)),
 	}

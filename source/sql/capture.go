@@ -20,7 +20,7 @@ import (
 //
 //	{"old": {"column": value, …} or null, "new": {…} or null}
 //
-// with bytes in hexadecimal. An update that changes the key is a delete and an
+// with bytes, also those in a key, in hexadecimal. An update that changes the key is a delete and an
 // insert.
 type Table struct {
 	// Name of the table, perhaps with a schema before a dot.
@@ -30,7 +30,8 @@ type Table struct {
 	// Type that its events' types begin with; empty: the table's name, without
 	// the schema.
 	Type string
-	// Key are the columns that identify a row; nil: the primary key.
+	// Key are the columns that identify a row, on PostgreSQL by a unique index
+	// and without NULL; nil: the primary key.
 	Key []string
 	// Columns are those in the events; nil: all that the table has when
 	// Capture is called.
@@ -106,6 +107,9 @@ func (l *Log) capturing(ctx context.Context, t Table) (*capture, error) {
 	if len(c.kinds) == 0 {
 		return nil, errors.New("the table does not exist, or this user may not see it")
 	}
+	if slices.Contains([]string{s.names.log, s.names.inbox, s.names.head}, c.on.log) {
+		return nil, errors.New("the table is the log's own: its changes would be changes again")
+	}
 	if c.target, err = columnsOf(ctx, l.db, s, s.names.table); err != nil {
 		return nil, err
 	}
@@ -114,7 +118,10 @@ func (l *Log) capturing(ctx context.Context, t Table) (*capture, error) {
 			return nil, err
 		}
 	}
-	return c, c.settle()
+	if err := c.settle(); err != nil || s.Dialect != Postgres {
+		return c, err
+	}
+	return c, c.checkKey(ctx, l.db)
 }
 
 func (c *capture) settle() error {
@@ -152,11 +159,7 @@ func primaryKey(ctx context.Context, db *sqlx.DB, s settings) (key []string, err
 	n := s.names
 	switch s.Dialect {
 	case SQLite:
-		schema := n.schema
-		if schema == "" {
-			schema = "main"
-		}
-		err = db.SelectContext(ctx, &key, "SELECT name FROM pragma_table_info(?, ?) WHERE pk > 0 ORDER BY pk", n.table, schema)
+		err = db.SelectContext(ctx, &key, "SELECT name FROM pragma_table_info(?, ?) WHERE pk > 0 ORDER BY pk", n.table, sqliteSchemaName(n))
 	case MySQL:
 		err = db.SelectContext(ctx, &key, "SELECT column_name FROM information_schema.key_column_usage WHERE constraint_name = 'PRIMARY'"+
 			" AND table_name = ? AND table_schema = coalesce(nullif(?, ''), database()) ORDER BY ordinal_position", n.table, n.schema)
@@ -171,15 +174,46 @@ func primaryKey(ctx context.Context, db *sqlx.DB, s settings) (key []string, err
 type trigger struct {
 	name   string // unquoted
 	create string
+	text   string // as the database shows it
 }
 
-// name of a trigger or function; every dialect takes 64 bytes.
+// name of a trigger or function; every dialect takes 63 bytes. Of a long name
+// the rest is a hash, because long names often begin alike.
 func (c *capture) name(suffix string) string {
 	name := c.on.table + "_capture_" + suffix
-	if len(name) > 60 {
-		name = strings.ToValidUTF8(name[:60], "")
+	if len(name) <= maxNameBytes {
+		return name
 	}
-	return name
+	rest := "_" + cdc.Event{Key: c.on.table}.Tag() + "_" + suffix
+	return strings.ToValidUTF8(name[:maxNameBytes-len(rest)], "") + rest
+}
+
+// value is the column as it stands in a key or in JSON.
+func (c *capture) value(alias, name string) string {
+	column, kind := alias+"."+c.on.quote(name), c.kinds[name].kind
+	switch {
+	case c.settings.Dialect == SQLite:
+		return sqliteValue(column)
+	case c.settings.Dialect == MySQL:
+		return mysqlValue(kind, column)
+	case kind == "bytea":
+		return "encode(" + column + ", 'hex')"
+	}
+	return column
+}
+
+// keyText is the key as text; % stands for the columns in the forms for
+// several and for one.
+func (c *capture) keyText(alias, several, one string) string {
+	columns := make([]string, len(c.table.Key))
+	for i, k := range c.table.Key {
+		columns[i] = c.value(alias, k)
+	}
+	form := several
+	if len(columns) == 1 {
+		form = one
+	}
+	return strings.Replace(form, "%", strings.Join(columns, ", "), 1)
 }
 
 func (c *capture) triggers() []trigger {
@@ -196,23 +230,22 @@ func (c *capture) triggers() []trigger {
 func (c *capture) differences(ctx context.Context, db *sqlx.DB) ([]string, error) {
 	switch c.settings.Dialect {
 	case SQLite:
-		return c.compareText(ctx, db, "SELECT coalesce((SELECT sql FROM "+c.on.qualify("sqlite_master")+" WHERE type = 'trigger' AND name = ?), '')",
-			func(t trigger) string { return t.create })
-	case MySQL:
-		return c.compareText(ctx, db, "SELECT coalesce((SELECT action_statement FROM information_schema.triggers WHERE trigger_name = ? AND trigger_schema = "+c.mysqlSchemaName()+"), '')",
-			func(t trigger) string { return t.create[strings.Index(t.create, "BEGIN "):] })
+		return c.compareText(ctx, db, "SELECT coalesce((SELECT sql FROM "+c.on.qualify("sqlite_master")+" WHERE type = 'trigger' AND name = ?), '')")
+	case MySQL: // a trigger stays with a table that is renamed
+		return c.compareText(ctx, db, "SELECT coalesce((SELECT concat(action_timing, ' ', event_manipulation, ' ', action_statement) FROM information_schema.triggers"+
+			" WHERE trigger_name = ? AND trigger_schema = "+c.mysqlSchemaName()+" AND event_object_schema = trigger_schema AND event_object_table = "+literal(MySQL, c.on.table)+"), '')")
 	}
 	return c.comparePostgres(ctx, db)
 }
 
-func (c *capture) compareText(ctx context.Context, db *sqlx.DB, query string, text func(trigger) string) ([]string, error) {
+func (c *capture) compareText(ctx context.Context, db *sqlx.DB, query string) ([]string, error) {
 	var problems []string
 	for _, t := range c.triggers() {
 		var got string
 		if err := db.QueryRowContext(ctx, query, t.name).Scan(&got); err != nil {
 			return nil, err
 		}
-		if problem := differs(t.name, got, text(t)); problem != "" {
+		if problem := differs(t.name, got, t.text); problem != "" {
 			problems = append(problems, problem)
 		}
 	}
@@ -229,9 +262,10 @@ func differs(name, got, want string) string {
 	return "the trigger " + name + " is not what Capture would make now: call it again"
 }
 
-// install replaces all triggers.
+// install replaces all triggers. PostgreSQL's function is replaced in its place:
+// triggers of a table that had this name before may still use it.
 func (c *capture) install(ctx context.Context, db *sqlx.DB) error {
-	statements := c.removal()
+	statements := c.dropTriggers()
 	for _, t := range c.triggers() {
 		statements = append(statements, t.create)
 	}
@@ -252,6 +286,14 @@ func (c *capture) run(ctx context.Context, db *sqlx.DB, statements []string) err
 
 // removal are the statements that remove what Capture may have made.
 func (c *capture) removal() []string {
+	statements := c.dropTriggers()
+	if c.settings.Dialect == Postgres {
+		statements = append(statements, "DROP FUNCTION IF EXISTS "+c.on.qualify(c.name("row"))+"()")
+	}
+	return statements
+}
+
+func (c *capture) dropTriggers() []string {
 	var statements []string
 	suffixes := []string{"insert", "update", "delete", "rekey"}
 	if c.settings.Dialect == Postgres {
@@ -263,9 +305,6 @@ func (c *capture) removal() []string {
 			statement = "DROP TRIGGER IF EXISTS " + c.on.quote(c.name(suffix)) + " ON " + c.on.log
 		}
 		statements = append(statements, statement)
-	}
-	if c.settings.Dialect == Postgres {
-		statements = append(statements, "DROP FUNCTION IF EXISTS "+c.on.qualify(c.name("row"))+"()")
 	}
 	return statements
 }

@@ -3,16 +3,18 @@ package sqllog
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 )
 
 // postgresTriggers are statement-level triggers with transition tables: a bulk
 // statement costs one INSERT. They share one function.
 func (c *capture) postgresTriggers() []trigger {
 	function := c.on.qualify(c.name("row"))
-	triggers := []trigger{{"", postgresFunction(function, c.postgresBody())}}
+	triggers := []trigger{{create: postgresFunction(function, c.postgresBody(), postgresText...)}}
 	for _, t := range [...]struct{ suffix, when, tables string }{
 		{"insert", "AFTER INSERT", "REFERENCING NEW TABLE AS gapless_new"},
 		{"update", "AFTER UPDATE", "REFERENCING OLD TABLE AS gapless_old NEW TABLE AS gapless_new"},
@@ -20,7 +22,7 @@ func (c *capture) postgresTriggers() []trigger {
 		{"truncate", "AFTER TRUNCATE", ""},
 	} {
 		name := c.name(t.suffix)
-		triggers = append(triggers, trigger{name, "CREATE TRIGGER " + c.on.quote(name) + " " + t.when + " ON " + c.on.log + " " + t.tables +
+		triggers = append(triggers, trigger{name: name, create: "CREATE TRIGGER " + c.on.quote(name) + " " + t.when + " ON " + c.on.log + " " + t.tables +
 			" FOR EACH STATEMENT EXECUTE FUNCTION " + function + "()"})
 	}
 	return triggers
@@ -64,10 +66,7 @@ END`)
 func (c *capture) postgresRow(alias string) string {
 	columns := make([]string, len(c.table.Columns))
 	for i, name := range c.table.Columns {
-		columns[i] = alias + "." + c.on.quote(name)
-		if c.kinds[name].kind == "bytea" {
-			columns[i] = "encode(" + columns[i] + ", 'hex') AS " + c.on.quote(name)
-		}
+		columns[i] = c.value(alias, name) + " AS " + c.on.quote(name)
 	}
 	return "(SELECT row_to_json(r) FROM (SELECT " + strings.Join(columns, ", ") + ") r)"
 }
@@ -123,35 +122,48 @@ func (c *capture) postgresInsert(what, keyOf, before, after, from string) string
 	return insert
 }
 
-// keyText is the key as text; % stands for the columns in the forms for
-// several and for one.
-func (c *capture) keyText(alias, several, one string) string {
-	columns := make([]string, len(c.table.Key))
-	for i, k := range c.table.Key {
-		columns[i] = alias + "." + c.on.quote(k)
-	}
-	form := several
-	if len(columns) == 1 {
-		form = one
-	}
-	return strings.Replace(form, "%", strings.Join(columns, ", "), 1)
-}
+// postgresText are the settings under which a value is always the same text.
+var postgresText = []string{"TimeZone=UTC", "DateStyle=ISO, MDY", "IntervalStyle=postgres", "extra_float_digits=1"}
 
-// comparePostgres compares the function's text and looks for the triggers.
+// comparePostgres compares the function, and looks for the triggers.
 func (c *capture) comparePostgres(ctx context.Context, db *sqlx.DB) ([]string, error) {
 	var source sql.NullString
-	err := db.QueryRowContext(ctx, "SELECT (SELECT prosrc FROM pg_proc WHERE oid = to_regproc($1))", c.on.qualify(c.name("row"))).Scan(&source)
+	var settled bool
+	err := db.QueryRowContext(ctx, "SELECT max(prosrc), coalesce(bool_and(prosecdef AND proconfig @> $2 AND proconfig::text LIKE '%search_path=%'), false)"+
+		" FROM pg_proc WHERE oid = to_regprocedure($1)", c.on.qualify(c.name("row"))+"()", pq.Array(postgresText)).Scan(&source, &settled)
 	if err != nil {
 		return nil, err
+	}
+	if source.Valid && !settled {
+		source.String += " with other settings"
 	}
 	var found problems
 	if problem := differs(c.name("row"), source.String, c.postgresBody()); problem != "" {
 		found = append(found, problem)
 	}
-	for _, t := range c.postgresTriggers()[1:] {
-		if err := found.verifyTrigger(ctx, db, c.on.log, t.name, "captures changes"); err != nil {
+	triggers := c.postgresTriggers()[1:] // without the function
+	for i, kind := range []int{afterInsert, afterUpdate, afterDelete, afterTruncate} {
+		w := wantedTrigger{c.on.log, triggers[i].name, c.on.qualify(c.name("row")), kind, false, "captures changes"}
+		if err := found.verifyTrigger(ctx, db, w); err != nil {
 			return nil, err
 		}
 	}
 	return found, nil
+}
+
+// checkKey wants the key to be unique and without NULL: the rows of an UPDATE
+// are paired by it.
+func (c *capture) checkKey(ctx context.Context, db *sqlx.DB) error {
+	for _, k := range c.table.Key {
+		if !c.kinds[k].notNull {
+			return fmt.Errorf("the key column %q may be NULL, which identifies no row: make it NOT NULL", k)
+		}
+	}
+	var unique bool
+	err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL"+
+		" AND (SELECT bool_and(a.attname = ANY ($2)) FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey[:i.indnkeyatts - 1])))", c.on.log, pq.Array(c.table.Key)).Scan(&unique)
+	if err == nil && !unique {
+		err = fmt.Errorf("no unique index says that %q identify a row: make one, or name other columns in Table.Key", c.table.Key)
+	}
+	return err
 }

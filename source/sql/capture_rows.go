@@ -1,6 +1,7 @@
 package sqllog
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -15,7 +16,8 @@ func (c *capture) sqliteTriggers() []trigger {
 		if when != "" {
 			when = " WHEN " + when
 		}
-		return trigger{name, "CREATE TRIGGER " + c.on.qualify(name) + " AFTER " + event + " ON " + c.on.quote(c.on.table) + " FOR EACH ROW" + when + " BEGIN " + body + " END"}
+		rest := " AFTER " + event + " ON " + c.on.quote(c.on.table) + " FOR EACH ROW" + when + " BEGIN " + body + " END"
+		return trigger{name, "CREATE TRIGGER " + c.on.qualify(name) + rest, "CREATE TRIGGER " + c.on.quote(name) + rest}
 	}
 	return []trigger{
 		define("insert", "INSERT", "", inserted),
@@ -41,10 +43,31 @@ func (c *capture) sqliteRow(alias string, present bool) string {
 	}
 	parts := make([]string, len(c.table.Columns))
 	for i, name := range c.table.Columns {
-		q := alias + "." + c.on.quote(name)
-		parts[i] = literal(SQLite, name) + ", CASE typeof(" + q + ") WHEN 'blob' THEN lower(hex(" + q + ")) ELSE " + q + " END"
+		parts[i] = literal(SQLite, name) + ", " + c.value(alias, name)
 	}
 	return "json_object(" + strings.Join(parts, ", ") + ")"
+}
+
+func sqliteValue(column string) string {
+	return "CASE typeof(" + column + ") WHEN 'blob' THEN lower(hex(" + column + ")) ELSE " + column + " END"
+}
+
+// mysqlValue is text in a character set that JSON takes: what it does not take
+// would make the user's statement fail.
+func mysqlValue(kind, column string) string {
+	switch {
+	case strings.HasSuffix(kind, "blob"), strings.HasSuffix(kind, "binary"), kind == "bit":
+		return "LOWER(HEX(" + column + "))"
+	case strings.HasSuffix(kind, "char"), strings.HasSuffix(kind, "text"), kind == "enum", kind == "set":
+		return "CONVERT(" + column + " USING utf8mb4)"
+	case slices.Contains(mysqlGeometry, kind):
+		return "ST_AsText(" + column + ")"
+	}
+	return column
+}
+
+var mysqlGeometry = []string{
+	"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection",
 }
 
 func (c *capture) sqliteInsert(what, keyOf string, before, after bool) string {
@@ -75,7 +98,8 @@ func (c *capture) mysqlTriggers() []trigger {
 		" ELSEIF " + c.mysqlDiffers(c.table.Watch) + " THEN " + c.mysqlInsert("update", "NEW", true, true) + " END IF;"
 	define := func(suffix, body string) trigger {
 		name := c.name(suffix)
-		return trigger{name, "CREATE TRIGGER " + c.on.qualify(name) + " AFTER " + strings.ToUpper(suffix) + " ON " + c.on.log + " FOR EACH ROW BEGIN " + body + " END"}
+		when, body := "AFTER "+strings.ToUpper(suffix), "BEGIN "+body+" END"
+		return trigger{name, "CREATE TRIGGER " + c.on.qualify(name) + " " + when + " ON " + c.on.log + " FOR EACH ROW " + body, when + " " + body}
 	}
 	return []trigger{define("insert", inserted), define("update", updated), define("delete", deleted)}
 }
@@ -96,11 +120,8 @@ func (c *capture) mysqlRow(alias string, present bool) string {
 	}
 	parts := make([]string, len(c.table.Columns))
 	for i, name := range c.table.Columns {
-		value := alias + "." + c.on.quote(name)
-		switch kind := c.kinds[name].kind; {
-		case strings.HasSuffix(kind, "blob"), strings.HasSuffix(kind, "binary"), kind == "bit":
-			value = "LOWER(HEX(" + value + "))"
-		case kind == "json":
+		value := c.value(alias, name)
+		if c.kinds[name].kind == "json" {
 			value = "JSON_EXTRACT(" + value + ", '$')"
 		}
 		parts[i] = literal(MySQL, name) + ", " + value

@@ -122,6 +122,7 @@ func TestCaptureWithCompositeKeyAndWatchedColumns(t *testing.T) {
 func TestCaptureOfBulkStatementsAndTruncateOnPostgres(t *testing.T) {
 	for _, v := range variants[:3] {
 		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
 			l, db := v.fresh(t)
 			mustExec(t, db, "CREATE TABLE p (id bigint PRIMARY KEY, doc json, pic bytea, at timestamptz)")
 			if err := l.Capture(t.Context(), sqllog.Table{Name: "p"}); err != nil {
@@ -157,5 +158,148 @@ func TestCaptureRefusesWhatItCannotDo(t *testing.T) {
 				t.Errorf("Capture(%+v): got %v, want %q", table, err, want)
 			}
 		}
+	})
+}
+
+// TestCaptureOfTablesWithLongAndReservedNames has names that begin alike and
+// are as long as the database takes.
+func TestCaptureOfTablesWithLongAndReservedNames(t *testing.T) {
+	each(t, func(t *testing.T, v variant) {
+		l, db := v.fresh(t)
+		long := strings.Repeat("längs", 10)
+		for _, name := range []string{"select", long + "-a", long + "-b", "Größe 🙂"} {
+			if db.DriverName() == "mysql" {
+				name = strings.ReplaceAll(name, "🙂", "x") // its names have no such letters
+			}
+			mustExec(t, db, quoted(db, `CREATE TABLE "`+name+`" ("order" INTEGER PRIMARY KEY, "from" VARCHAR(9))`))
+			table := sqllog.Table{Name: name}
+			if err := l.Capture(t.Context(), table); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if err := l.VerifyCapture(t.Context(), table); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			sqltest.Emits(t, l, func() {
+				mustExec(t, db, quoted(db, `INSERT INTO "`+name+`" VALUES (1, 'x')`))
+				mustExec(t, db, quoted(db, `UPDATE "`+name+`" SET "from" = 'y'`))
+				mustExec(t, db, quoted(db, `DELETE FROM "`+name+`"`))
+			}, event(name+".insert", "1", `{"old":null,"new":{"order":1,"from":"x"}}`),
+				event(name+".update", "1", `{"old":{"order":1,"from":"x"},"new":{"order":1,"from":"y"}}`),
+				event(name+".delete", "1", `{"old":{"order":1,"from":"y"},"new":null}`))
+		}
+	})
+}
+
+// TestCaptureSeesEveryWayToChangeARow has an upsert that inserts, one that
+// updates, and rows that a foreign key deletes.
+func TestCaptureSeesEveryWayToChangeARow(t *testing.T) {
+	each(t, func(t *testing.T, v variant) {
+		l, db := v.fresh(t)
+		mustExec(t, db, "CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+		mustExec(t, db, "CREATE TABLE child (id INTEGER PRIMARY KEY, n INTEGER, up INTEGER, FOREIGN KEY (up) REFERENCES parent (id) ON DELETE CASCADE)")
+		if err := l.Capture(t.Context(), sqllog.Table{Name: "child", Columns: []string{"n"}}); err != nil {
+			t.Fatal(err)
+		}
+		row := func(kind string, before, after any) cdc.Event {
+			js := func(v any) string {
+				if v == nil {
+					return "null"
+				}
+				return fmt.Sprintf(`{"n":%v}`, v)
+			}
+			return event("child."+kind, "1", `{"old":`+js(before)+`,"new":`+js(after)+`}`)
+		}
+		mustExec(t, db, "INSERT INTO parent VALUES (5)")
+		upsert := "INSERT INTO child VALUES (1, 1, 5) ON CONFLICT (id) DO UPDATE SET n = child.n + 1"
+		if db.DriverName() == "mysql" {
+			upsert = "INSERT INTO child VALUES (1, 1, 5) ON DUPLICATE KEY UPDATE n = n + 1"
+		}
+		sqltest.Emits(t, l, func() { mustExec(t, db, upsert) }, row("insert", nil, 1))
+		sqltest.Emits(t, l, func() { mustExec(t, db, upsert) }, row("update", 1, 2))
+		if db.DriverName() != "mysql" { // documented: its cascades fire no trigger
+			cascade := func() { mustExec(t, db, "DELETE FROM parent") }
+			if db.DriverName() == "sqlite" {
+				cascade = func() { mustExec(t, db, "PRAGMA foreign_keys = ON; DELETE FROM parent; PRAGMA foreign_keys = OFF") }
+			}
+			sqltest.Emits(t, l, cascade, row("delete", 2, nil))
+		}
+	})
+}
+
+// TestReplaceOnSQLiteNeedsRecursiveTriggers shows what docs/sql.md says.
+func TestReplaceOnSQLiteNeedsRecursiveTriggers(t *testing.T) {
+	l, db := variants[4].fresh(t)
+	db.SetMaxOpenConns(3)
+	mustExec(t, db, "CREATE TABLE r (id INTEGER PRIMARY KEY, n INTEGER)")
+	if err := l.Capture(t.Context(), sqllog.Table{Name: "r", Columns: []string{"n"}}); err != nil {
+		t.Fatal(err)
+	}
+	insert := event("r.insert", "1", `{"old":null,"new":{"n":2}}`)
+	mustExec(t, db, "INSERT INTO r VALUES (1, 2)")
+	sqltest.Emits(t, l, func() { mustExec(t, db, "INSERT OR REPLACE INTO r VALUES (1, 2)") }, insert)
+	sqltest.Emits(t, l, func() { mustExec(t, db, "PRAGMA recursive_triggers = ON; INSERT OR REPLACE INTO r VALUES (1, 2)") },
+		event("r.delete", "1", `{"old":{"n":2},"new":null}`), insert)
+}
+
+func TestCaptureOfAPartitionedTable(t *testing.T) {
+	l, db := variants[0].fresh(t)
+	mustExec(t, db, "CREATE TABLE parted (id bigint PRIMARY KEY, n bigint) PARTITION BY RANGE (id)")
+	mustExec(t, db, "CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (0) TO (10)")
+	mustExec(t, db, "CREATE TABLE parted_high PARTITION OF parted FOR VALUES FROM (10) TO (20)")
+	if err := l.Capture(t.Context(), sqllog.Table{Name: "parted", Columns: []string{"n"}}); err != nil {
+		t.Fatal(err)
+	}
+	sqltest.Emits(t, l, func() {
+		mustExec(t, db, "INSERT INTO parted VALUES (1, 1), (11, 2)")
+		mustExec(t, db, "UPDATE parted SET n = 3 WHERE id = 11")
+		mustExec(t, db, "UPDATE parted SET id = 12 WHERE id = 1") // to the other partition
+	}, event("parted.insert", "1", `{"old":null,"new":{"n":1}}`), event("parted.insert", "11", `{"old":null,"new":{"n":2}}`),
+		event("parted.update", "11", `{"old":{"n":2},"new":{"n":3}}`),
+		event("parted.delete", "1", `{"old":{"n":1},"new":null}`), event("parted.insert", "12", `{"old":null,"new":{"n":1}}`))
+}
+
+func TestNamesThatTheDatabaseWouldCutAreRefused(t *testing.T) {
+	for _, v := range variants[:4] {
+		_, dsn := v.open(t)
+		driver := "postgres"
+		if v.name == "mariadb" {
+			driver = "mysql"
+		}
+		_, err := sqllog.Open(t.Context(), connect(t, driver, dsn), &sqllog.Options{Mode: v.opts.Mode, Table: strings.Repeat("x", 49)})
+		if err == nil || !strings.Contains(err.Error(), "at most 48") {
+			t.Errorf("%s: got %v, want the length to be refused", v.name, err)
+		}
+		openLog(t, connect(t, driver, dsn), sqllog.Options{Mode: v.opts.Mode, Table: strings.Repeat("x", 48)})
+	}
+}
+
+// TestCaptureAfterAMigration renames and drops columns under the triggers.
+func TestCaptureAfterAMigration(t *testing.T) {
+	each(t, func(t *testing.T, v variant) {
+		l, db := v.fresh(t)
+		mustExec(t, db, "CREATE TABLE m (id INTEGER PRIMARY KEY, a INTEGER, b INTEGER)")
+		table := sqllog.Table{Name: "m"}
+		if err := l.Capture(t.Context(), table); err != nil {
+			t.Fatal(err)
+		}
+		for _, migration := range []string{"ALTER TABLE m RENAME COLUMN a TO c", "ALTER TABLE m DROP COLUMN b"} {
+			if db.DriverName() == "sqlite" && strings.Contains(migration, "DROP") {
+				if _, err := db.Exec(migration); err == nil {
+					t.Error("SQLite drops a column that a trigger names")
+				}
+				if err := l.RemoveCapture(t.Context(), table); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mustExec(t, db, migration)
+			if _, ok := errors.AsType[*sqllog.SchemaError](l.VerifyCapture(t.Context(), table)); !ok {
+				t.Errorf("VerifyCapture finds nothing wrong after %s", migration)
+			}
+			if err := l.Capture(t.Context(), table); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sqltest.Emits(t, l, func() { mustExec(t, db, "INSERT INTO m VALUES (1, 2)") },
+			event("m.insert", "1", `{"old":null,"new":{"id":1,"c":2}}`))
 	})
 }

@@ -49,8 +49,8 @@ func lastOf(sequence string) string {
 // log has given.
 const setBack = "sequence-set-back"
 
-// newDrawn reads the rows that fulfil bound, a condition for the column SEQ
-// with the parameter $1; empty: all rows.
+// newDrawn reads the rows that fulfil bound, a condition with the parameter
+// number1; empty: all rows.
 func newDrawn(ctx context.Context, db *sqlx.DB, s settings, bound string) (*drawn, error) {
 	sequence, err := sequenceOf(ctx, db, s)
 	if err != nil {
@@ -61,11 +61,9 @@ func newDrawn(ctx context.Context, db *sqlx.DB, s settings, bound string) (*draw
 		return nil, err
 	}
 	n, seq := s.names, s.names.quote(s.columns.Seq)
-	from, limit := "$1", "$2"
+	from, limit := number2, number3
 	if bound == "" {
-		bound = "true"
-	} else {
-		bound, from, limit = strings.ReplaceAll(bound, "SEQ", seq), "$2", "$3"
+		bound, from, limit = "true", number1, number2
 	}
 	state := postgresState{
 		head:    fmt.Sprintf("greatest(h.floor, h.head, coalesce((SELECT max(%s) FROM %s WHERE %s), 0))", seq, n.log, bound),

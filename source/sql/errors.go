@@ -36,10 +36,23 @@ var hints = []struct {
 	}},
 	{[]string{"42501", "Error 1142 ", "Error 1044 ", "Error 1143 "}, func(s settings) string {
 		n := s.names
-		return fmt.Sprintf("a right is missing: grant SELECT, INSERT, UPDATE and DELETE on %s, %s and %s (and CREATE, unless the schema is applied as a migration)", n.log, n.inbox, n.head)
+		tables, sequences := n.log+" and "+n.head, ""
+		if s.Mode == Sequencer || s.Mode == AtCommit {
+			tables = n.log + ", " + n.inbox + " and " + n.head
+		}
+		if s.Dialect == Postgres {
+			sequences = ", USAGE and SELECT on their sequences"
+		}
+		return fmt.Sprintf("a right is missing: grant SELECT, INSERT, UPDATE and DELETE on %s%s (and CREATE, and TRIGGER for Capture, unless a migration makes them)", tables, sequences)
 	}},
 	{[]string{"25006", "Error 1290 ", "Error 1836 "}, func(settings) string {
 		return "the server is read-only: open the log on the primary"
+	}},
+	{[]string{"database is locked", "database table is locked"}, func(settings) string {
+		return "another connection is writing: let connections wait, by _pragma=busy_timeout(10000), and transactions that write begin with the lock, by _txlock=immediate"
+	}},
+	{[]string{"unable to open database file"}, func(settings) string {
+		return "the file cannot be opened: its folder must exist, and this user must be allowed to write there"
 	}},
 	{[]string{"readonly database"}, func(settings) string {
 		return "the file is read-only: a log needs to write its head table"
@@ -67,12 +80,13 @@ func explain(s settings, err error) error {
 const cutRetries = 8
 
 // retryCut repeats what can be repeated, a read for instance, while the
-// connection that it was given turns out to be cut. A server that cannot be
-// reached is an error at once.
+// connection that it was given turns out to be cut, or the database gave it up
+// for the sake of another transaction. A server that cannot be reached is an
+// error at once.
 func retryCut[T any](ctx context.Context, fn func(ctx context.Context) (T, error)) (T, error) {
 	for attempt := 1; ; attempt++ {
 		v, err := fn(ctx)
-		if err == nil || attempt == cutRetries || ctx.Err() != nil || !isCut(err) {
+		if err == nil || attempt == cutRetries || ctx.Err() != nil || (!isCut(err) && sqlState(err) != "40001") {
 			return v, err
 		}
 	}
@@ -88,5 +102,9 @@ func isCut(err error) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Op == "read" || op.Op == "write"
 	}
-	return sqlState(err) == "57P01" || err.Error() == "invalid connection" // terminated by an administrator; go-sql-driver's word for it
+	switch sqlState(err) {
+	case "57P01", "57P05": // terminated by an administrator, or because it was idle
+		return true
+	}
+	return err.Error() == "invalid connection" // go-sql-driver's word for it
 }

@@ -159,10 +159,52 @@ func TestAPreparedTransactionHoldsTheFence(t *testing.T) {
 	}
 }
 
+// TestTwoPhaseCommitIsSafeOrRefused: numbered after the commit it is safe; at
+// commit PostgreSQL refuses it.
+func TestTwoPhaseCommitIsSafeOrRefused(t *testing.T) {
+	for _, v := range []variant{variants[0], variants[2]} {
+		t.Run(v.name, func(t *testing.T) {
+			l, db := v.fresh(t)
+			epoch := epochOf(t, l)
+			conn, err := db.Connx(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			for _, statement := range []string{"BEGIN", "INSERT INTO change_log_inbox (type) VALUES ('prepared')"} {
+				if _, err := conn.ExecContext(t.Context(), statement); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err = conn.ExecContext(t.Context(), "PREPARE TRANSACTION 'y'")
+			if v.opts.Mode == sqllog.AtCommit {
+				if err == nil || !strings.Contains(err.Error(), "cannot PREPARE") {
+					t.Errorf("got %v, want it to be refused", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.Append(t.Context(), cdc.Event{Type: "later"}); err != nil {
+				t.Fatal(err)
+			}
+			if got := readAll(t, l, cdc.Cursor{Epoch: epoch}); len(got) != 1 || got[0].Type != "later" {
+				t.Errorf("got %v, want the committed event: a prepared transaction delays nobody", got)
+			}
+			mustExec(t, db, "COMMIT PREPARED 'y'")
+			if got := readAll(t, l, cdc.Cursor{Epoch: epoch}); len(got) != 2 || got[1].Type != "prepared" {
+				t.Errorf("got %v, want the prepared event last", got)
+			}
+		})
+	}
+}
+
 // TestAReaderStartsWhileAnOldWriterIsInFlight serves the decided past.
 func TestAReaderStartsWhileAnOldWriterIsInFlight(t *testing.T) {
 	for _, v := range variants[:4] {
 		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
 			driver, dsn := v.open(t)
 			db := connect(t, driver, dsn)
 			first := openLog(t, db, v.opts)
@@ -272,9 +314,81 @@ func TestRightsThatAreMissingAreNamed(t *testing.T) {
 	openLog(t, connect(t, driver, dsn), sqllog.Options{})
 	db := connect(t, driver, dsn)
 	db.SetMaxOpenConns(1)
-	mustExec(t, db, "CREATE ROLE stranger"+fmt.Sprint(databases.Add(1)))
-	mustExec(t, db, "SET ROLE stranger"+fmt.Sprint(databases.Load()))
-	if _, err := sqllog.Open(t.Context(), db, nil); err == nil || !strings.Contains(err.Error(), "grant SELECT") {
+	role := fmt.Sprint("stranger", databases.Add(1))
+	mustExec(t, db, "CREATE ROLE "+role)
+	mustExec(t, db, "SET ROLE "+role)
+	if _, err := sqllog.Open(t.Context(), db, nil); err == nil || !strings.Contains(err.Error(), "grant SELECT") || !strings.Contains(err.Error(), "sequences") {
 		t.Errorf("got %v, want the missing right", err)
+	}
+	mustExec(t, db, "RESET ROLE")
+	mustExec(t, db, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "+role)
+	mustExec(t, db, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "+role) // which INSERT needs
+	mustExec(t, db, "SET ROLE "+role)
+	l := openLog(t, db, sqllog.Options{})
+	if err := l.AppendTx(t.Context(), db, cdc.Event{}); err != nil {
+		t.Error(err)
+	}
+	if got := readAll(t, l, cdc.Cursor{Epoch: epochOf(t, l)}); len(got) != 1 {
+		t.Errorf("got %d events, want 1", len(got))
+	}
+}
+
+// TestOddNamesAreMapped has a table in another schema, names that need quotes
+// and contain our own placeholders, and an event of 20 MB that another program
+// wrote.
+func TestOddNamesAreMapped(t *testing.T) {
+	driver, dsn := freshPostgres(t)
+	db := connect(t, driver, dsn)
+	const table = `"Odd schema"."my SEQ ""LOG"`
+	mustExec(t, db, `CREATE SCHEMA "Odd schema"; CREATE TABLE `+table+` ("the SEQ" bigserial PRIMARY KEY, "to pic" varchar, "select" text, "Data ü" bytea, "when" timestamptz DEFAULT now())`)
+	l := openLog(t, db, sqllog.Options{Table: `Odd schema.my SEQ "LOG`, Columns: &sqllog.Columns{Seq: "the SEQ", Topic: "to pic", Type: "select", Data: "Data ü", Time: "when"}})
+	epoch := epochOf(t, l)
+	if _, err := l.Append(t.Context(), cdc.Event{Topic: "a", Type: "b", Data: []byte{0, 255}}); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, db, "INSERT INTO "+table+` ("Data ü") SELECT decode(repeat('00', 20000000), 'hex')`)
+	if got := readAll(t, l, cdc.Cursor{Epoch: epoch}); len(got) != 2 || got[0].Topic != "a" || len(got[1].Data) != 20_000_000 {
+		t.Errorf("got %d events", len(got))
+	}
+	mustExec(t, db, "DELETE FROM "+table)
+	if b, err := l.Bounds(t.Context()); err != nil || b.Floor != 2 || b.Head != 2 {
+		t.Errorf("after DELETE: %+v, %v, want floor and head 2", b, err)
+	}
+}
+
+// TestMappedTablesThatLoseRowsAreRefused names what is wrong with each.
+func TestMappedTablesThatLoseRowsAreRefused(t *testing.T) {
+	driver, dsn := freshPostgres(t)
+	db := connect(t, driver, dsn)
+	for want, create := range map[string]string{
+		"of type uuid":                  "CREATE TABLE u (n uuid PRIMARY KEY DEFAULT gen_random_uuid(), p text)",
+		"of type text":                  "CREATE TABLE u (n text PRIMARY KEY, p text)",
+		"may be NULL":                   "CREATE TABLE u (n bigint DEFAULT 1 UNIQUE, p text)",
+		"not filled in by a sequence":   "CREATE TABLE u (n bigint PRIMARY KEY, p text)",
+		"u.p is of type integer":        "CREATE TABLE u (n bigserial PRIMARY KEY, p integer)",
+		`no column "p"`:                 "CREATE TABLE u (n bigserial PRIMARY KEY, q text)",
+		"CREATE UNIQUE INDEX":           "CREATE TABLE u (n bigserial PRIMARY KEY, p text, i text)",
+		"CACHE 5":                       "CREATE TABLE u (n bigint GENERATED ALWAYS AS IDENTITY (CACHE 5) PRIMARY KEY, p text)",
+		`"u".n has no unique index`:     "CREATE TABLE u (n bigserial UNIQUE DEFERRABLE, p text)",
+		"is a partition":                "CREATE TABLE parent (n bigserial PRIMARY KEY, p text) PARTITION BY RANGE (n); CREATE TABLE u PARTITION OF parent FOR VALUES FROM (1) TO (9)",
+		"row-level security":            "CREATE TABLE u (n bigserial PRIMARY KEY, p text); ALTER TABLE u ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+		"DEFAULT (nextval('u_n_seq'::r": "CREATE TABLE u (n bigserial PRIMARY KEY, p text); ALTER TABLE u ALTER n SET DEFAULT nextval('u_n_seq') + 7",
+	} {
+		mustExec(t, db, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+		mustExec(t, db, create)
+		columns := &sqllog.Columns{Seq: "n", Data: "p"}
+		if want == "CREATE UNIQUE INDEX" {
+			columns.ID = "i"
+		}
+		role := connect(t, driver, dsn)
+		if want == "row-level security" { // a superuser sees everything
+			name := fmt.Sprint("limited", databases.Add(1))
+			mustExec(t, db, "CREATE ROLE "+name+" LOGIN; GRANT ALL ON SCHEMA public TO "+name+"; ALTER TABLE u OWNER TO "+name)
+			role = connect(t, driver, strings.Replace(dsn, "user=gapless", "user="+name, 1))
+		}
+		_, err := sqllog.Open(t.Context(), role, &sqllog.Options{Table: "u", Columns: columns})
+		if _, ok := errors.AsType[*sqllog.SchemaError](err); !ok || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", create, err, want)
+		}
 	}
 }

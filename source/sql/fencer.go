@@ -13,6 +13,12 @@ import (
 // which a process that starts later begins.
 const saveInterval = time.Second
 
+// A new fence looks so often and so far apart at the writers it meets.
+const (
+	meetLooks = 50
+	meetPause = 5 * time.Millisecond
+)
+
 // fencer is the engine of mode Fence.
 //
 // What the fence has learned is void when the server crashes, because the
@@ -24,6 +30,7 @@ type fencer struct {
 	*drawn
 	holdersSQL, lastSQL string
 
+	pace   *pacer
 	lock   chan struct{} // holds what is below; a channel, so that ctx ends waiting
 	fence  *fence
 	conn   *sqlx.Conn
@@ -36,11 +43,11 @@ type fencer struct {
 func newFencer(ctx context.Context, db *sqlx.DB, s settings) (*fencer, error) {
 	// What another process has stored as stable may lie above what this one
 	// knows: events and head must end at the same place.
-	d, err := newDrawn(ctx, db, s, "SEQ <= greatest($1, (SELECT head FROM "+s.names.head+" WHERE one = 1))")
+	d, err := newDrawn(ctx, db, s, s.names.quote(s.columns.Seq)+" <= greatest("+number1+", (SELECT head FROM "+s.names.head+" WHERE one = 1))")
 	if err != nil {
 		return nil, err
 	}
-	f := &fencer{drawn: d, lock: make(chan struct{}, 1), fence: newFenceAt(0)}
+	f := &fencer{drawn: d, pace: newPacer(s.rest), lock: make(chan struct{}, 1), fence: newFenceAt(0)}
 	f.lastSQL = "SELECT " + lastOf(d.sequence)
 	f.holdersSQL = "SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND granted AND mode = 'RowExclusiveLock'" +
 		" AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND (relation = " + literal(Postgres, s.names.log) + "::regclass" +
@@ -67,11 +74,18 @@ func (f *fencer) refresh(ctx context.Context) (stable uint64, undecided bool, er
 		return 0, false, err
 	}
 	defer f.release()
-	if f.conn == nil {
-		if err := f.begin(ctx); err != nil {
-			return 0, false, err
-		}
+	if f.conn != nil {
+		return f.advance(ctx)
 	}
+	if err := f.begin(ctx); err != nil {
+		return 0, false, err
+	}
+	return f.meet(ctx)
+}
+
+// advance looks once at what is decided. A sequence that went back takes along
+// what was served. It must be called with the lock held and a connection.
+func (f *fencer) advance(ctx context.Context) (stable uint64, undecided bool, err error) {
 	var last uint64
 	err = f.conn.QueryRowContext(ctx, f.lastSQL).Scan(&last)
 	var holders []string
@@ -82,7 +96,7 @@ func (f *fencer) refresh(ctx context.Context) (stable uint64, undecided bool, er
 		f.forget()
 		return 0, false, err
 	}
-	if last < f.fence.before { // the sequence went back, and what was served with it
+	if last < f.fence.before {
 		f.served = 0
 		f.forget()
 		return 0, true, nil
@@ -110,6 +124,21 @@ func (f *fencer) begin(ctx context.Context) error {
 	}
 	f.conn, f.fence = conn, newFenceAt(max(head, f.served))
 	return nil
+}
+
+// meet waits a moment for the writers in flight, of which a new fence knows
+// nothing: until they have ended, its head is the stored one, and a reader that
+// asked for the latest event would get all that came after that.
+func (f *fencer) meet(ctx context.Context) (stable uint64, undecided bool, err error) {
+	stable, undecided, err = f.advance(ctx)
+	first := f.fence.before
+	// A transaction that is longer holds the head back.
+	for n := 1; n < meetLooks && err == nil && f.conn != nil && stable < first; n++ {
+		if err = sleep(ctx, meetPause); err == nil {
+			stable, undecided, err = f.advance(ctx)
+		}
+	}
+	return stable, undecided, err
 }
 
 // forget drops the connection and what was learned on it. It must be called
@@ -154,6 +183,23 @@ func (f *fencer) peek(ctx context.Context) (state, error) {
 }
 
 func (f *fencer) poll(ctx context.Context) (b cdc.Bounds, busy bool, err error) {
+	busy = true // if another reader looks
+	err = f.pace.look(ctx, func(ctx context.Context) (b cdc.Bounds, news bool, err error) {
+		before, _ := f.pace.latest()
+		b, busy, err = f.observe(ctx)
+		return b, b.Head != before.Head, err
+	})
+	b, _ = f.pace.latest()
+	return b, busy, err
+}
+
+func (f *fencer) settle(ctx context.Context) (cdc.Bounds, error) {
+	b, _, err := f.observe(ctx)
+	return b, err
+}
+
+// observe moves the stable head and reads the bounds that follow from it.
+func (f *fencer) observe(ctx context.Context) (b cdc.Bounds, undecided bool, err error) {
 	stable, undecided, err := f.refresh(ctx)
 	if err != nil {
 		return b, false, err
@@ -165,25 +211,16 @@ func (f *fencer) poll(ctx context.Context) (b cdc.Bounds, busy bool, err error) 
 	return st.bounds, undecided, err
 }
 
-func (f *fencer) settle(ctx context.Context) (cdc.Bounds, error) {
-	b, _, err := f.poll(ctx)
-	return b, err
-}
-
 // read serves what lies below the known stable head at once, and moves it only
 // if that is nothing: a reader under load comes back anyway.
 func (f *fencer) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
-	if err := f.acquire(ctx); err != nil {
-		return cdc.Page{}, err
+	var p rowPage
+	var err error
+	if !f.pace.found(after) {
+		p, err = f.known(ctx, after, limit)
 	}
-	known := f.fence.stable
-	f.release()
-	p, err := f.query(ctx, after, limit, int64(known))
-	if err == nil && len(p.events) == 0 {
-		stable, _, rerr := f.refresh(ctx)
-		if err = rerr; err == nil {
-			p, err = f.query(ctx, after, limit, int64(stable))
-		}
+	if err == nil && p.stale(after) {
+		p, err = f.readAgain(ctx, after, limit)
 	}
 	if err == nil {
 		err = f.note(ctx, p.state)
@@ -192,6 +229,33 @@ func (f *fencer) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Pag
 		return cdc.Page{}, err
 	}
 	return p.page(after)
+}
+
+// known reads what lies below the known stable head.
+func (f *fencer) known(ctx context.Context, after cdc.Cursor, limit int) (rowPage, error) {
+	if err := f.acquire(ctx); err != nil {
+		return rowPage{}, err
+	}
+	stable := f.fence.stable
+	f.release()
+	return f.query(ctx, after, limit, int64(stable))
+}
+
+// readAgain moves the stable head, or lets another reader do it, and reads.
+func (f *fencer) readAgain(ctx context.Context, after cdc.Cursor, limit int) (p rowPage, err error) {
+	looked := false
+	err = f.pace.look(ctx, func(ctx context.Context) (b cdc.Bounds, news bool, err error) {
+		looked = true
+		stable, _, err := f.refresh(ctx)
+		if err == nil {
+			p, err = f.query(ctx, after, limit, int64(stable))
+		}
+		return p.state.bounds, len(p.events) > 0, err
+	})
+	if err != nil || looked {
+		return p, err
+	}
+	return f.known(ctx, after, limit)
 }
 
 func (f *fencer) append(ctx context.Context, events []cdc.Event) (cdc.Receipt, error) {

@@ -48,7 +48,7 @@ func freshPostgres(tb testing.TB) (driver, dsn string) {
 	tb.Helper()
 	shared.mu.Lock()
 	if shared.postgres == nil {
-		shared.postgres = testserver.StartPostgres(shared.tb.on(tb), "max_prepared_transactions=10")
+		shared.postgres = testserver.StartPostgres(shared.tb.on(tb), "max_prepared_transactions=10", "max_connections=500")
 	}
 	server := shared.postgres
 	shared.mu.Unlock()
@@ -69,6 +69,16 @@ func freshMariaDB(tb testing.TB) (driver, dsn string) {
 	name := fmt.Sprintf("t%d", databases.Add(1))
 	mustExec(tb, connect(tb, "mysql", server.DSN("mysql")), "CREATE DATABASE "+name)
 	return "mysql", server.DSN(name)
+}
+
+// serverPort is that of the shared server, which has been started.
+func serverPort(driver string) int {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if driver == "postgres" {
+		return shared.postgres.Port
+	}
+	return shared.mariadb.Port
 }
 
 func freshSQLite(tb testing.TB) (driver, dsn string) {

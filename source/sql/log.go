@@ -86,7 +86,7 @@ func Open(ctx context.Context, db *sqlx.DB, o *Options) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sql: open: %w", explain(s, err))
 	}
-	l.feed = newFeeds(l.engine, s)
+	l.feed = newFeeds(db, l.engine, s)
 	return l, nil
 }
 
@@ -98,9 +98,13 @@ func newEngine(ctx context.Context, db *sqlx.DB, s settings) (engine, error) {
 		return newFencer(ctx, db, s)
 	case AtCommit:
 		return newAtCommit(ctx, db, s)
-	default:
-		return newSequencer(db, s), nil
 	}
+	q := newSequencer(db, s)
+	if s.Dialect == Postgres {
+		err := db.QueryRowContext(ctx, "SELECT current_setting('transaction_isolation') <> 'read committed'").Scan(&q.strict)
+		return q, err
+	}
+	return q, nil
 }
 
 // Read implements [cdc.Source].

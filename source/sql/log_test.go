@@ -10,10 +10,14 @@ import (
 	"github.com/gapless-go/gapless/cdc"
 )
 
-// each runs a test on every dialect and mode.
+// each runs a test on every dialect and mode, side by side: each has a database
+// of its own, and most of the time is waiting.
 func each(t *testing.T, test func(t *testing.T, v variant)) {
 	for _, v := range variants {
-		t.Run(v.name, func(t *testing.T) { test(t, v) })
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, v)
+		})
 	}
 }
 
@@ -112,6 +116,26 @@ func TestAppendWithAKnownIDReturnsTheFirst(t *testing.T) {
 			t.Errorf("got IDs %v, want %v", ids, want)
 		}
 	})
+}
+
+// TestNamesMayLookLikeParameters: numbers are written into the statements.
+func TestNamesMayLookLikeParameters(t *testing.T) {
+	for _, v := range variants[:4] {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			driver, dsn := v.open(t)
+			opts := v.opts
+			opts.Table = "a$1b$2c%d"
+			l := openLog(t, connect(t, driver, dsn), opts)
+			r, err := l.Append(t.Context(), cdc.Event{ID: "?$1"}, cdc.Event{Type: "$2"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := readAll(t, l, cdc.Cursor{Epoch: r.Epoch}); len(got) != 2 || got[0].ID != "?$1" || got[1].Type != "$2" {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
 }
 
 func TestTrimKeepsFloorAndHead(t *testing.T) {

@@ -39,6 +39,10 @@ func TestMain(m *testing.M) {
 	}
 	shared.tb = &mainTB{}
 	code := m.Run()
+	if err := campaign.write(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	for i := len(shared.tb.cleanups) - 1; i >= 0; i-- {
 		shared.tb.cleanups[i]()
 	}

@@ -20,20 +20,21 @@ func newMySQLSequencer(db *sqlx.DB, s settings) *sequencer {
 		" NULL AS time, NULL AS data, CONCAT(EXISTS (SELECT 1 FROM %s), ' ', h.server, ' -') AS meta FROM %s h WHERE h.one = 1", n.inbox, n.head)
 	t := &store{
 		db: db, settings: s, stateSQL: state,
-		pageSQL: "(" + state + ") UNION ALL (SELECT seq, id, topic, type, `key`, time, data, meta FROM " + n.log + " WHERE seq >= ? ORDER BY seq LIMIT ?)",
+		pageSQL: "(" + state + ") UNION ALL (SELECT seq, id, topic, type, `key`, time, data, meta FROM " + n.log + " WHERE seq >= " + number1 + " ORDER BY seq LIMIT " + number2 + ")",
 		now:     mysqlNow,
+		dense:   true,
 	}
 	t.rewound = t.newServer
-	lock := "SELECT epoch, floor, head FROM " + n.head + " WHERE one = 1 FOR UPDATE"
+	lock := "SELECT epoch, floor, head, 0 FROM " + n.head + " WHERE one = 1 FOR UPDATE"
 	m := mysqlMover{
 		batch: fmt.Sprintf("SELECT i.pos, i.id, l.seq FROM %s i LEFT JOIN %s l ON l.id = i.id ORDER BY i.pos LIMIT %d", n.inbox, n.log, moveBatch),
 		add: fmt.Sprintf("INSERT INTO %s (seq, id, topic, type, `key`, time, data, meta) SELECT j.seq, i.id, i.topic, i.type, i.`key`, i.time, i.data, i.meta"+
 			" FROM JSON_TABLE(?, '$[*]' COLUMNS (pos BIGINT PATH '$[0]', seq BIGINT PATH '$[1]')) j STRAIGHT_JOIN %s i ON i.pos = j.pos WHERE j.seq > 0", n.log, n.inbox),
 		remove: fmt.Sprintf("DELETE i FROM JSON_TABLE(?, '$[*]' COLUMNS (pos BIGINT PATH '$[0]')) j STRAIGHT_JOIN %s i ON i.pos = j.pos", n.inbox),
 	}
-	return &sequencer{store: t, sql: sequencerSQL{
-		lock: lock, tryLock: lock + " SKIP LOCKED",
-		advance: "UPDATE " + n.head + " SET head = ? WHERE one = 1",
+	return &sequencer{pace: newPacer(s.rest), store: t, sql: sequencerSQL{
+		lock: lock, pass: lock, tryPass: lock + " SKIP LOCKED",
+		advance: "UPDATE " + n.head + " SET head = " + number1 + " WHERE one = 1",
 		move:    m.move,
 	}}
 }
@@ -117,7 +118,7 @@ func mysqlSchema(s settings) []string {
 		fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (seq BIGINT PRIMARY KEY, id VARBINARY(%d), %s, UNIQUE KEY %s (id)) ENGINE=InnoDB",
 			n.log, maxIDBytes, events, n.quote(n.table+"_id")),
 		fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (pos BIGINT PRIMARY KEY AUTO_INCREMENT, id VARBINARY(%d), %s) ENGINE=InnoDB", n.inbox, maxIDBytes, events),
-		"INSERT IGNORE INTO " + n.head + " VALUES (1, 1, LEFT(SHA2(CONCAT(UUID(), RAND()), 256), 16), 0, 0, '-')",
+		"INSERT IGNORE INTO " + n.head + " SELECT 1, 1, LEFT(SHA2(CONCAT(UUID(), RAND()), 256), 16), " + firstBounds(s) + ", '-'",
 	}
 }
 

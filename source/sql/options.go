@@ -153,8 +153,14 @@ func (o *Options) settle(driver string) (settings, error) {
 	}
 	s.settleIntervals()
 	s.names = newNames(s.Dialect, s.Table)
+	if most := maxNameBytes - len("_floor_truncate"); s.Dialect != SQLite && len(s.names.table) > most {
+		return s, fmt.Errorf("Options.Table is %d bytes long, and the names of our other tables and triggers begin with it: the database cuts names, so use at most %d", len(s.names.table), most)
+	}
 	return s, nil
 }
+
+// maxNameBytes is the longest name that no dialect cuts.
+const maxNameBytes = 63
 
 func (s *settings) settleMode() error {
 	if s.Mode == Auto {
@@ -206,6 +212,10 @@ func (s *settings) settleIntervals() {
 	s.MaxPollInterval = max(s.MaxPollInterval, s.PollInterval)
 }
 
+// rest is the pause after a look that has found something: with it, looking
+// takes a fifth of the time at most.
+func (s *settings) rest(cost time.Duration) time.Duration { return min(4*cost, s.MaxPollInterval) }
+
 // names are the quoted names of our tables.
 type names struct {
 	dialect Dialect
@@ -242,10 +252,16 @@ func quoteName(d Dialect, name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
 
-// literal makes a string literal of any text without NUL.
+// literal makes a string literal of any text without NUL, whatever the session
+// takes a backslash for.
 func literal(d Dialect, text string) string {
-	if d == MySQL {
-		text = strings.ReplaceAll(text, `\`, `\\`)
+	if strings.Contains(text, `\`) {
+		switch d {
+		case MySQL:
+			return fmt.Sprintf("CONVERT(X'%x' USING utf8mb4)", text)
+		case Postgres:
+			return "E'" + strings.NewReplacer(`\`, `\\`, "'", "''").Replace(text) + "'"
+		}
 	}
 	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
 }

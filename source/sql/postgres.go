@@ -1,7 +1,6 @@
 package sqllog
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
@@ -26,7 +25,7 @@ func (e postgresState) sql(n names) string {
 		` FROM %s h WHERE h.one = 1`, e.head, e.last, e.pending, e.server, n.head)
 }
 
-const postgresEvents = `SELECT seq, id, topic, type, key, time, data, meta::text FROM %s WHERE seq >= $1 ORDER BY seq LIMIT $2`
+const postgresEvents = `SELECT seq, id, topic, type, key, time, data, meta::text FROM %s WHERE seq >= ` + number1 + ` ORDER BY seq LIMIT ` + number2
 
 func newPostgresStore(db *sqlx.DB, s settings, state string) *store {
 	t := &store{
@@ -44,24 +43,28 @@ func newSequencer(db *sqlx.DB, s settings) *sequencer {
 		return newMySQLSequencer(db, s)
 	}
 	n := s.names
-	state := postgresState{head: "h.head", last: "h.head", pending: "EXISTS (SELECT 1 FROM " + n.inbox + ")", server: postgresServer}
-	q := &sequencer{store: newPostgresStore(db, s, state.sql(n))}
-	lock := "SELECT epoch, floor, head FROM " + n.head + " WHERE one = 1 FOR UPDATE"
+	// Not EXISTS: it would pass by all that has been moved since the last VACUUM,
+	// where the index soon knows what is gone.
+	pending := "(SELECT true FROM " + n.inbox + " ORDER BY pos LIMIT 1)"
+	state := postgresState{head: "h.head", last: "h.head", pending: pending, server: postgresServer}
+	q := &sequencer{pace: newPacer(s.rest), store: newPostgresStore(db, s, state.sql(n))}
+	q.dense = true
+	pass := func(wait bool) string {
+		return fmt.Sprintf("SELECT * FROM %s(%d, %t, %s)", passName(n), moveBatch, wait, literal(Postgres, s.token))
+	}
 	q.sql = sequencerSQL{
-		lock: lock, tryLock: lock + " SKIP LOCKED",
-		advance: "UPDATE " + n.head + " SET head = $1 WHERE one = 1 RETURNING pg_notify(" + literal(Postgres, channel(s)) + ", " + literal(Postgres, s.token) + ")",
-		move:    postgresMover(n),
-		number:  "SELECT * FROM " + passName(n) + "($1, $2, $3)",
+		lock:    "SELECT epoch, floor, head, 0 FROM " + n.head + " WHERE one = 1 FOR UPDATE",
+		advance: "UPDATE " + n.head + " SET head = " + number1 + " WHERE one = 1 RETURNING pg_notify(" + literal(Postgres, channel(s)) + ", " + literal(Postgres, s.token) + ")",
+		pass:    pass(true), tryPass: pass(false),
 	}
 	return q
 }
 
-// postgresMove does the whole move in one statement and so in one snapshot.
-// The array keeps the plan to index lookups whatever the statistics of the
-// inbox, which empties all the time, say.
+// postgresMove does the whole move in one statement and so in one snapshot, in
+// which rows are found again by their place.
 const postgresMove = `
 WITH batch AS (
-	DELETE FROM INBOX WHERE pos = ANY (ARRAY(SELECT pos FROM INBOX ORDER BY pos LIMIT $2)) RETURNING *
+	DELETE FROM INBOX WHERE ctid = ANY (ARRAY(SELECT ctid FROM INBOX ORDER BY pos LIMIT batch_size)) RETURNING *
 ), fresh AS (
 	SELECT * FROM batch WHERE id IS NULL
 	UNION ALL
@@ -69,31 +72,27 @@ WITH batch AS (
 	WHERE NOT EXISTS (SELECT 1 FROM LOG l WHERE l.id = d.id)
 ), added AS (
 	INSERT INTO LOG (seq, id, topic, type, key, time, data, meta)
-	SELECT $1 + row_number() OVER (ORDER BY pos), id, topic, type, key, time, data, meta FROM fresh ORDER BY pos
+	SELECT o_head + row_number() OVER (ORDER BY pos), id, topic, type, key, time, data, meta FROM fresh ORDER BY pos
 	RETURNING 1
 )
-SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM added)`
-
-func postgresMover(n names) func(ctx context.Context, tx *sqlx.Tx, head uint64) (taken, numbered int, err error) {
-	query := strings.NewReplacer("INBOX", n.inbox, "LOG", n.log).Replace(postgresMove)
-	return func(ctx context.Context, tx *sqlx.Tx, head uint64) (taken, numbered int, err error) {
-		err = tx.QueryRowContext(ctx, query, int64(head), moveBatch).Scan(&taken, &numbered)
-		return taken, numbered, err
-	}
-}
+SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM added) INTO o_taken, numbered`
 
 // passName is the function that does a whole pass.
 func passName(n names) string { return n.qualify(n.table + "_pass") }
 
+func passSignature(n names) string { return passName(n) + "(integer, boolean, text)" }
+
+// dollar quotes the body of a function.
+const dollar = "$gapless$"
+
 // postgresPass is that function. In READ COMMITTED each of its statements has
 // a snapshot of its own; under a stricter isolation the lock fails instead, if
-// another pass came between.
+// another pass came between. A plan is kept, and one that was made when the
+// inbox was small would read all of it, with what is gone: hence enable_seqscan.
 func postgresPass(s settings) string {
 	n := s.names
-	move := strings.NewReplacer("$1", "o_head", "$2", "batch_size",
-		"SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM added)", "SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM added) INTO o_taken, numbered").Replace(postgresMove)
 	return "CREATE OR REPLACE FUNCTION " + passName(n) + "(batch_size integer, wait boolean, token text, " +
-		"OUT o_epoch text, OUT o_floor bigint, OUT o_head bigint, OUT o_taken integer) LANGUAGE plpgsql SET search_path FROM CURRENT AS $gapless$" +
+		"OUT o_epoch text, OUT o_floor bigint, OUT o_head bigint, OUT o_taken integer) LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off AS " + dollar +
 		strings.NewReplacer("INBOX", n.inbox, "LOG", n.log, "HEAD", n.head, "CHANNEL", literal(Postgres, channel(s))).Replace(`
 #variable_conflict use_column
 DECLARE
@@ -107,13 +106,13 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN;
 	END IF;
-	`+move+`;
+	`+postgresMove+`;
 	IF numbered > 0 THEN
 		o_head := o_head + numbered;
 		UPDATE HEAD SET head = o_head WHERE one = 1;
 		PERFORM pg_notify(CHANNEL, token);
 	END IF;
-END`) + "$gapless$"
+END`) + dollar
 }
 
 // channel is the name that LISTEN and NOTIFY use, within PostgreSQL's 63 bytes.
@@ -125,7 +124,11 @@ func channel(s settings) string {
 	return name
 }
 
+// postgresEpoch is an expression: a new epoch.
+const postgresEpoch = "left(md5(gen_random_uuid()::text), 16)"
+
 // postgresSchema are the statements that make our tables, if they are missing.
+// A log that is made anew beside a head that is left begins a new epoch.
 func postgresSchema(s settings) []string {
 	n := s.names
 	events := `topic text NOT NULL DEFAULT '', type text NOT NULL DEFAULT '', key text NOT NULL DEFAULT '', ` +
@@ -140,6 +143,7 @@ func postgresSchema(s settings) []string {
 	}
 	if s.Columns == nil {
 		statements = append(statements,
+			fmt.Sprintf("DO $do$ BEGIN IF to_regclass(%s) IS NULL THEN UPDATE %s SET epoch = %s, floor = 0, head = 0; END IF; END $do$", literal(Postgres, n.log), n.head, postgresEpoch),
 			"CREATE TABLE IF NOT EXISTS "+n.log+" (seq "+seq+", id text, "+events+")",
 			"CREATE UNIQUE INDEX IF NOT EXISTS "+n.quote(n.table+"_id")+" ON "+n.log+" (id) WHERE id IS NOT NULL",
 		)
@@ -150,7 +154,7 @@ func postgresSchema(s settings) []string {
 				") WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0)")
 	}
 	statements = append(statements,
-		"INSERT INTO "+n.head+" (one, version, epoch, floor, head, server) SELECT 1, 1, left(md5(gen_random_uuid()::text), 16), 0, 0, "+postgresServer+" ON CONFLICT DO NOTHING")
+		"INSERT INTO "+n.head+" (one, version, epoch, floor, head, server) SELECT 1, 1, "+postgresEpoch+", "+firstBounds(s)+", "+postgresServer+" ON CONFLICT DO NOTHING")
 	switch s.Mode {
 	case Sequencer:
 		statements = append(statements, postgresPass(s))
@@ -164,9 +168,15 @@ func postgresSchema(s settings) []string {
 }
 
 // postgresFunction makes a trigger's function, which has the rights of the one
-// who made it, so that writers need none on our tables.
-func postgresFunction(name, body string) string {
-	return "CREATE OR REPLACE FUNCTION " + name + "() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $gapless$" + body + "$gapless$"
+// who made it, so that writers need none on our tables. Each setting is
+// "name=value".
+func postgresFunction(name, body string, settings ...string) string {
+	var set strings.Builder
+	for _, setting := range settings {
+		key, value, _ := strings.Cut(setting, "=")
+		set.WriteString(" SET " + key + " = " + strings.ReplaceAll("'"+value+"'", ", ", "', '"))
+	}
+	return "CREATE OR REPLACE FUNCTION " + name + "() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT" + set.String() + " AS " + dollar + body + dollar
 }
 
 // postgresTrigger makes a trigger unless there is one of that name: replacing

@@ -63,7 +63,19 @@ func schemaOf(s settings) []string {
 	return postgresSchema(s)
 }
 
+// firstBounds are floor and head of a new head row. A sequencer numbers from
+// the head, so it must not lie below events that outlived the row before.
+func firstBounds(s settings) string {
+	if s.Mode != Sequencer {
+		return "0, 0"
+	}
+	return "(SELECT coalesce(min(seq) - 1, 0) FROM " + s.names.log + "), (SELECT coalesce(max(seq), 0) FROM " + s.names.log + ")"
+}
+
 func ensureSchema(ctx context.Context, db *sqlx.DB, s settings) error {
+	if p, err := refused(ctx, db, s); err != nil || len(p) > 0 {
+		return errors.Join(err, p.err(s))
+	}
 	err := verify(ctx, db, s)
 	if _, ok := errors.AsType[*SchemaError](err); !ok {
 		return err
@@ -77,7 +89,7 @@ func ensureSchema(ctx context.Context, db *sqlx.DB, s settings) error {
 		err = postgresLocked(ctx, db, s, func(tx *sqlx.Tx) error { return execAll(ctx, tx, schemaOf(s)) })
 	}
 	verr := verify(ctx, db, s)
-	if _, ok := errors.AsType[*SchemaError](verr); ok && err != nil && !slices.Contains(schemaErrors(verr), missingTable) {
+	if e, ok := errors.AsType[*SchemaError](verr); ok && err != nil && !slices.Contains(e.Problems, missingTable) {
 		return verr // what is wrong with the tables says more than the statement that failed
 	}
 	return errors.Join(err, verr)
@@ -93,154 +105,11 @@ func execAll(ctx context.Context, tx Tx, statements []string) error {
 	return nil
 }
 
-const missingTable = "it does not exist"
-
-func schemaErrors(err error) []string {
-	if e, ok := errors.AsType[*SchemaError](err); ok {
-		return e.Problems
-	}
-	return nil
-}
-
 // column is one column of a table as the database describes it.
 type column struct {
 	kind    string // the type's name in lower case, without its size
 	notNull bool
 	hasDef  bool // it has a default, or the database fills it in
-}
-
-// problems collects the differences.
-type problems []string
-
-func (p *problems) add(format string, args ...any) { *p = append(*p, fmt.Sprintf(format, args...)) }
-
-func (p problems) err(s settings) error {
-	if len(p) == 0 {
-		return nil
-	}
-	return &SchemaError{Table: s.Table, Problems: p}
-}
-
-// verify compares tables and columns, then what only the dialect has.
-func verify(ctx context.Context, db *sqlx.DB, s settings) error {
-	var p problems
-	tables := []struct {
-		name  string
-		wants map[string][]string
-	}{{s.names.table, wantedLog(s)}, {s.names.table + "_head", wantedHead(s)}}
-	if s.Mode == Sequencer || s.Mode == AtCommit {
-		inbox := wantedLog(s)
-		delete(inbox, "seq")
-		inbox["pos"] = []string{"bigint"}
-		tables = append(tables, struct {
-			name  string
-			wants map[string][]string
-		}{s.names.table + "_inbox", inbox})
-	}
-	for _, t := range tables {
-		columns, err := columnsOf(ctx, db, s, t.name)
-		if err != nil {
-			return err
-		}
-		p.compare(s, t.name, columns, t.wants)
-	}
-	if len(p) > 0 {
-		return p.err(s)
-	}
-	var err error
-	switch s.Dialect {
-	case SQLite:
-		err = p.verifySQLite(ctx, db, s)
-	case Postgres:
-		err = p.verifyPostgres(ctx, db, s)
-	}
-	if err == nil {
-		err = p.verifyHead(ctx, db, s)
-	}
-	if err != nil {
-		return err
-	}
-	return p.err(s)
-}
-
-func (p *problems) compare(s settings, table string, columns map[string]column, wants map[string][]string) {
-	if len(columns) == 0 {
-		what := missingTable
-		if table != s.names.table {
-			what = fmt.Sprintf("its table %s does not exist: run EnsureSchema, or apply Schema(%s)", s.names.qualify(table), s.Dialect)
-		} else if s.Columns != nil {
-			what += ", though Options.Columns maps it"
-		}
-		*p = append(*p, what)
-		return
-	}
-	for _, name := range slices.Sorted(mapKeys(wants)) {
-		c, ok := columns[name]
-		switch {
-		case !ok:
-			p.add("%s has no column %q", table, name)
-		case len(wants[name]) > 0 && !slices.Contains(wants[name], c.kind):
-			p.add("%s.%s is of type %s, it must be %s", table, name, c.kind, strings.Join(wants[name], " or "))
-		}
-	}
-	if table != s.names.table {
-		return
-	}
-	for _, name := range slices.Sorted(mapKeys(columns)) {
-		if _, ok := wants[name]; !ok && columns[name].notNull && !columns[name].hasDef && s.Columns == nil {
-			p.add("%s.%s is NOT NULL without a default, but the log does not fill it: map the table with Options.Columns", table, name)
-		}
-	}
-}
-
-func mapKeys[V any](m map[string]V) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
-}
-
-// wantedHead are the columns of the head table; no type means any.
-func wantedHead(settings) map[string][]string {
-	return map[string][]string{"one": nil, "version": nil, "epoch": nil, "floor": nil, "head": nil, "server": nil}
-}
-
-// wantedLog are the columns of the log's table with the types they may have.
-func wantedLog(s settings) map[string][]string {
-	bytes := []string{"bytea", "blob", "longblob", "text", "json", "jsonb", "varchar", "character varying"}
-	times := []string{
-		"timestamp with time zone", "timestamp without time zone", "timestamp", "datetime",
-		"text", "integer", "bigint", "real", "numeric", "varchar", "double precision",
-	}
-	seq := []string{"bigint", "integer"}
-	if s.Dialect == Postgres {
-		seq = []string{"bigint"} // an integer wraps or fails after 2^31 events
-	}
-	if s.Columns == nil {
-		bytes, times = bytes[:3], []string{"timestamp with time zone", "bigint", "integer"}
-	}
-	c, wants := s.columns, map[string][]string{}
-	for name, types := range map[string][]string{c.Seq: seq, c.ID: nil, c.Topic: nil, c.Type: nil, c.Key: nil, c.Time: times, c.Data: bytes, c.Meta: nil} {
-		if name != "" {
-			wants[name] = types
-		}
-	}
-	return wants
-}
-
-// verifyHead looks at the one row of the head table.
-func (p *problems) verifyHead(ctx context.Context, db *sqlx.DB, s settings) error {
-	var rows, version int
-	err := db.QueryRowContext(ctx, "SELECT count(*), coalesce(max(version), 0) FROM "+s.names.head).Scan(&rows, &version)
-	if err == nil && rows == 0 {
-		p.add("its head table %s is empty: run EnsureSchema", s.names.head)
-	} else if err == nil && version != 1 {
-		p.add("its head table %s has version %d, this program knows version 1: use a newer one", s.names.head, version)
-	}
-	return err
 }
 
 // columnsOf describes a table; none if it does not exist.
@@ -249,11 +118,7 @@ func columnsOf(ctx context.Context, db *sqlx.DB, s settings, table string) (map[
 	var args []any
 	switch s.Dialect {
 	case SQLite:
-		schema := s.names.schema
-		if schema == "" {
-			schema = "main"
-		}
-		query, args = "SELECT name, lower(type), \"notnull\" <> 0, dflt_value IS NOT NULL FROM pragma_table_info(?, ?)", []any{table, schema}
+		query, args = "SELECT name, lower(type), \"notnull\" <> 0, dflt_value IS NOT NULL FROM pragma_table_xinfo(?, ?) WHERE hidden <> 1", []any{table, sqliteSchemaName(s.names)}
 	case MySQL:
 		query = "SELECT column_name, data_type, is_nullable = 'NO', column_default IS NOT NULL OR extra <> '' FROM information_schema.columns" +
 			" WHERE table_name = ? AND table_schema = coalesce(nullif(?, ''), database())"

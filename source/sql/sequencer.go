@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
 
@@ -26,53 +25,48 @@ const moveBatch = 1000
 type sequencer struct {
 	*store
 	sql    sequencerSQL
-	streak atomic.Bool // the last poll numbered events
+	strict bool // a statement of its own has a stricter isolation than READ COMMITTED
+	pace   *pacer
 }
 
 // sequencerSQL is what differs between PostgreSQL and MySQL.
 type sequencerSQL struct {
-	lock    string // epoch, floor, head of the locked head row; waits for the lock
-	tryLock string // the same, or no row if another pass holds the lock
-	advance string // stores the head ?1 and tells other processes
+	lock    string // epoch, floor, head of the locked head row, and 0; waits for the lock
+	advance string // stores the head number1 and tells other processes
 
-	// number is a whole pass in one statement, with the batch, whether to wait
-	// for the lock, and our token as parameters; empty: there is none. It
-	// returns epoch, floor, head and rows taken, NULL if it did not wait.
-	number string
+	// pass is lock where there is move. Else it is a whole pass in one
+	// statement, and returns the number of rows taken in the place of 0.
+	pass    string
+	tryPass string // the same, or NULLs or no row if another pass holds the lock
 
 	// move numbers at most moveBatch inbox rows from head+1 on and returns how
 	// many rows it took out of the inbox, and how many of them it numbered: the
-	// others have an ID that the log holds.
+	// others have an ID that the log holds. Nil where pass does that.
 	move func(ctx context.Context, tx *sqlx.Tx, head uint64) (taken, numbered int, err error)
 }
 
 // errNotLocked: another pass is running.
 var errNotLocked = errors.New("another process is numbering events")
 
-// withHead runs fn in a transaction that has locked the head row, then stores
-// the head if fn has moved it.
-func (q *sequencer) withHead(ctx context.Context, lock string, fn func(tx *sqlx.Tx, b *cdc.Bounds) error) (cdc.Bounds, error) {
+// withHead runs fn in a transaction that has locked the head row, by lock or by
+// a pass that has taken rows, then stores the head if fn has moved it.
+func (q *sequencer) withHead(ctx context.Context, lock string, fn func(tx *sqlx.Tx, b *cdc.Bounds, taken int) error) (cdc.Bounds, error) {
 	tx, err := q.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return cdc.Bounds{}, err
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	var b cdc.Bounds
-	var floor, head int64
-	err = tx.QueryRowContext(ctx, lock).Scan(&b.Epoch, &floor, &head)
-	if errors.Is(err, sql.ErrNoRows) {
-		return b, errNotLocked
-	}
+	b, taken, err := scanPass(tx.QueryRowContext(ctx, lock))
 	if err != nil {
 		return b, err
 	}
-	b.Floor, b.Head = uint64(floor), uint64(head)
-	if err := fn(tx, &b); err != nil {
+	head := b.Head
+	if err := fn(tx, &b, taken); err != nil {
 		return b, err
 	}
 	b.Last = b.Head
-	if b.Head != uint64(head) {
-		if _, err := tx.ExecContext(ctx, q.sql.advance, int64(b.Head)); err != nil {
+	if b.Head != head {
+		if _, err := tx.ExecContext(ctx, inline(q.sql.advance, int64(b.Head))); err != nil {
 			return b, err
 		}
 	}
@@ -83,79 +77,107 @@ func (q *sequencer) withHead(ctx context.Context, lock string, fn func(tx *sqlx.
 // full moveBatch if there may be others. It waits for a pass that is running,
 // or returns errNotLocked.
 func (q *sequencer) pass(ctx context.Context, wait bool) (b cdc.Bounds, taken int, err error) {
-	if q.sql.number != "" {
-		return q.passAtOnce(ctx, wait)
-	}
-	lock := q.sql.lock
+	query := q.sql.pass
 	if !wait {
-		lock = q.sql.tryLock
+		query = q.sql.tryPass
 	}
-	b, err = q.withHead(ctx, lock, func(tx *sqlx.Tx, b *cdc.Bounds) error {
-		var numbered int
-		var err error
-		taken, numbered, err = q.sql.move(ctx, tx, b.Head)
-		b.Head += uint64(numbered)
+	if q.sql.move == nil && !q.strict { // saves the round trips of a transaction
+		return scanPass(q.db.QueryRowContext(ctx, query))
+	}
+	b, err = q.withHead(ctx, query, func(tx *sqlx.Tx, b *cdc.Bounds, n int) error {
+		taken, err = q.move(ctx, tx, b, n)
 		return err
 	})
 	return b, taken, err
 }
 
-// passAtOnce saves the round trips of a transaction.
-func (q *sequencer) passAtOnce(ctx context.Context, wait bool) (b cdc.Bounds, taken int, err error) {
+// move moves a batch, unless the pass has taken one already.
+func (q *sequencer) move(ctx context.Context, tx *sqlx.Tx, b *cdc.Bounds, taken int) (int, error) {
+	if q.sql.move == nil {
+		return taken, nil
+	}
+	taken, numbered, err := q.sql.move(ctx, tx, b.Head)
+	b.Head += uint64(numbered)
+	return taken, err
+}
+
+// scanPass reads what a pass or a lock returned.
+func scanPass(row *sql.Row) (b cdc.Bounds, taken int, err error) {
 	var epoch sql.NullString
 	var floor, head, rows sql.NullInt64
-	if err := q.db.QueryRowContext(ctx, q.sql.number, moveBatch, wait, q.settings.token).Scan(&epoch, &floor, &head, &rows); err != nil {
-		return b, 0, err
-	}
-	if !epoch.Valid {
-		return b, 0, errNotLocked
+	err = row.Scan(&epoch, &floor, &head, &rows)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !epoch.Valid {
+		err = errNotLocked
 	}
 	b = cdc.Bounds{Epoch: epoch.String, Floor: uint64(floor.Int64), Head: uint64(head.Int64), Last: uint64(head.Int64)}
-	return b, int(rows.Int64), nil
+	return b, int(rows.Int64), err
 }
 
 // settle implements engine: it waits for a pass that is running, because that
 // one may have begun before the latest commit.
 func (q *sequencer) settle(ctx context.Context) (cdc.Bounds, error) {
 	st, err := q.peek(ctx)
-	if err != nil || !st.pending {
-		return st.bounds, err
+	b := st.bounds
+	if err == nil && st.pending {
+		b, _, err = q.passes(ctx)
 	}
+	return b, err
+}
+
+// passes numbers all that is pending, and says how much that was.
+func (q *sequencer) passes(ctx context.Context) (b cdc.Bounds, taken int, err error) {
 	for {
-		b, taken, err := q.pass(ctx, true)
-		if err != nil || taken < moveBatch {
-			return b, err
+		b, n, err := q.pass(ctx, true)
+		taken += n
+		if err != nil || n < moveBatch {
+			return b, taken, err
 		}
 	}
 }
 
-// poll implements engine. After a pass that found something the next begins
-// without looking first.
+// lookAgain numbers what a reader believes to be pending.
+func (q *sequencer) lookAgain(ctx context.Context) (b cdc.Bounds, news bool, err error) {
+	b, taken, err := q.passes(ctx)
+	return b, taken > 0, err
+}
+
+// poll implements engine. After a look that found something the next begins
+// without asking first.
 func (q *sequencer) poll(ctx context.Context) (b cdc.Bounds, busy bool, err error) {
-	if !q.streak.Load() {
+	if _, news := q.pace.latest(); !news {
 		st, err := q.peek(ctx)
 		if err != nil || !st.pending {
 			return st.bounds, false, err
 		}
 	}
-	b, taken, err := q.pass(ctx, false)
-	q.streak.Store(taken > 0)
+	err = q.pace.look(ctx, func(ctx context.Context) (cdc.Bounds, bool, error) {
+		b, taken, err := q.pass(ctx, false)
+		return b, taken > 0, err
+	})
 	if errors.Is(err, errNotLocked) {
 		st, err := q.peek(ctx)
 		return st.bounds, true, err
 	}
-	return b, taken > 0, err
+	b, busy = q.pace.latest()
+	return b, busy, err
 }
 
 // read numbers what is pending only if there is nothing else to return: a
 // reader under load comes back anyway.
 func (q *sequencer) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
-	p, err := q.query(ctx, after, limit)
-	if err == nil && len(p.events) == 0 && p.state.pending {
-		if _, err = q.settle(ctx); err == nil {
-			p, err = q.query(ctx, after, limit)
+	if !q.pace.found(after) {
+		p, err := q.query(ctx, after, limit)
+		if err != nil {
+			return cdc.Page{}, err
+		}
+		if !p.state.pending || !p.stale(after) {
+			return p.page(after)
 		}
 	}
+	if err := q.pace.look(ctx, q.lookAgain); err != nil {
+		return cdc.Page{}, err
+	}
+	p, err := q.query(ctx, after, limit)
 	if err != nil {
 		return cdc.Page{}, err
 	}
@@ -171,9 +193,8 @@ func (q *sequencer) append(ctx context.Context, events []cdc.Event) (cdc.Receipt
 	var receipt cdc.Receipt
 	for {
 		more := false
-		_, err := q.withHead(ctx, q.sql.lock, func(tx *sqlx.Tx, b *cdc.Bounds) error {
-			taken, numbered, err := q.sql.move(ctx, tx, b.Head)
-			b.Head += uint64(numbered)
+		_, err := q.withHead(ctx, q.sql.pass, func(tx *sqlx.Tx, b *cdc.Bounds, taken int) error {
+			taken, err := q.move(ctx, tx, b, taken)
 			if more = taken == moveBatch; err != nil || more {
 				return err
 			}
@@ -206,7 +227,7 @@ func (q *sequencer) appendTx(ctx context.Context, tx Tx, events []cdc.Event) err
 
 func (q *sequencer) trim(ctx context.Context, seq uint64) (removed int, more bool, err error) {
 	n := q.settings.names
-	_, err = q.withHead(ctx, q.sql.lock, func(tx *sqlx.Tx, b *cdc.Bounds) error {
+	_, err = q.withHead(ctx, q.sql.lock, func(tx *sqlx.Tx, b *cdc.Bounds, _ int) error {
 		to := min(seq, b.Head, b.Floor+trimBatch) // seqs are dense
 		if to <= b.Floor {
 			return nil

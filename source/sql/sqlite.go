@@ -42,6 +42,7 @@ func newSQLite(db *sqlx.DB, s settings) *sqlite {
 		` '0 - ' || CASE WHEN %[1]s < h.floor THEN 'rewound' ELSE '-' END AS meta FROM %[2]s h WHERE h.one = 1`, sqliteNumber(n), n.head)
 	t := &store{
 		db: db, settings: s, stateSQL: state, now: sqliteNow, onKnownID: onKnownID(s),
+		kept: &keptStatements{db: db, statements: map[string]*sql.Stmt{}},
 	}
 	if s.Columns != nil {
 		t.now = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
@@ -122,7 +123,8 @@ func (e *sqlite) dataVersion(ctx context.Context) (int64, error) {
 		e.pinned, e.seen = conn, 0
 	}
 	var version int64
-	if err := e.pinned.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version); err != nil {
+	err := retryBusy(ctx, func() error { return e.pinned.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version) })
+	if err != nil {
 		_ = e.unpin() // the next poll takes a new one
 		return 0, err
 	}
@@ -140,13 +142,18 @@ func (e *sqlite) unpin() error {
 }
 
 func (e *sqlite) close() error {
+	e.kept.close()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.unpin()
 }
 
 func (e *sqlite) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
-	p, err := e.query(ctx, after, limit)
+	var p rowPage
+	err := retryBusy(ctx, func() (err error) {
+		p, err = e.query(ctx, after, limit)
+		return err
+	})
 	if err != nil {
 		return cdc.Page{}, err
 	}
@@ -196,12 +203,8 @@ func retryBusy(ctx context.Context, fn func() error) error {
 		if err == nil || !isBusy(err) || time.Now().After(deadline) {
 			return err
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return errors.Join(context.Cause(ctx), err)
-		case <-timer.C:
+		if stopped := sleep(ctx, pause); stopped != nil {
+			return errors.Join(stopped, err)
 		}
 	}
 }
@@ -308,4 +311,10 @@ func (e *sqlite) renew(ctx context.Context) (epoch string, err error) {
 	return epoch, err
 }
 
-func (e *sqlite) peek(ctx context.Context) (state, error) { return e.store.peek(ctx) }
+func (e *sqlite) peek(ctx context.Context) (st state, err error) {
+	err = retryBusy(ctx, func() error {
+		st, err = e.store.peek(ctx)
+		return err
+	})
+	return st, err
+}

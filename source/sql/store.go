@@ -21,10 +21,13 @@ type store struct {
 	sizer    sizer
 
 	stateSQL string // the state alone, in the layout of row
-	pageSQL  string // the state and the events from ? on, at most ?
+	pageSQL  string // the state and the events from a seq on, at most so many
 	now      string // expression: the time as the log's column stores it
 
+	dense     bool   // the log's seqs have no holes, so that one shows rows which somebody else has removed
 	onKnownID string // ends an INSERT of events with IDs, see onKnownID
+
+	kept *keptStatements // of stateSQL and pageSQL; nil: they are run with their numbers inline
 
 	// rewound is called when the store shows that it went back, or is another
 	// one than it was: it begins a new epoch.
@@ -32,9 +35,9 @@ type store struct {
 }
 
 // peek reads the state alone.
-func (t *store) peek(ctx context.Context, args ...any) (state, error) {
+func (t *store) peek(ctx context.Context, args ...int64) (state, error) {
 	for {
-		rows, err := t.db.QueryContext(ctx, t.stateSQL, args...)
+		rows, err := t.rows(ctx, t.stateSQL, args...)
 		if err != nil {
 			return state{}, err
 		}
@@ -50,15 +53,15 @@ func (t *store) peek(ctx context.Context, args ...any) (state, error) {
 
 // query reads the page above after in one statement; args are those of the
 // statement that come before its seq and limit.
-func (t *store) query(ctx context.Context, after cdc.Cursor, limit int, args ...any) (rowPage, error) {
+func (t *store) query(ctx context.Context, after cdc.Cursor, limit int, args ...int64) (rowPage, error) {
 	from, asked := clampSeq(after.Seq), t.sizer.rows(limit)
 	extra := 1 // the event at the cursor, for its tag
 	if after.Tag == "" {
 		extra, from = 0, clampSeq(from+1)
 	}
-	args = append(args, int64(from), asked+extra)
+	args = append(args, int64(from), int64(asked+extra))
 	for {
-		rows, err := t.db.QueryContext(ctx, t.pageSQL, args...)
+		rows, err := t.rows(ctx, t.pageSQL, args...)
 		if err != nil {
 			return rowPage{}, err
 		}
@@ -66,10 +69,52 @@ func (t *store) query(ctx context.Context, after cdc.Cursor, limit int, args ...
 		if err != nil {
 			return rowPage{}, err
 		}
-		if renewed, err := t.checkServer(ctx, p.state); err != nil || !renewed {
+		again, err := t.checkServer(ctx, p.state)
+		if err == nil && !again && t.dense {
+			again, err = t.checkHoles(ctx, p, after.Seq)
+		}
+		if err != nil || !again {
 			return p, err
 		}
 	}
+}
+
+// checkHoles raises the floor above the rows that somebody else has removed,
+// by TRUNCATE for instance: a reader must be told.
+func (t *store) checkHoles(ctx context.Context, p rowPage, after uint64) (found bool, err error) {
+	hole := p.hole(after)
+	if hole == 0 {
+		return false, nil
+	}
+	_, err = t.db.ExecContext(ctx, t.db.Rebind("UPDATE "+t.settings.names.head+" SET floor = ? WHERE one = 1 AND epoch = ? AND floor < ?"),
+		int64(hole), p.state.bounds.Epoch, int64(hole))
+	return true, err
+}
+
+// hole is the highest seq that the page of a dense log should have and has
+// not; 0: there is none.
+func (p rowPage) hole(after uint64) uint64 {
+	b, hole := p.state.bounds, uint64(0)
+	if after < b.Floor || after > b.Head { // the cursor is an error
+		return 0
+	}
+	last := after
+	for _, e := range p.events {
+		if e.Seq != last+1 {
+			hole = e.Seq - 1
+		}
+		last = e.Seq
+	}
+	if !p.full && last < b.Head {
+		hole = b.Head
+	}
+	return hole
+}
+
+// stale reports whether a reader should look for what is new: there is nothing
+// to return, or an error that names the bounds.
+func (p rowPage) stale(after cdc.Cursor) bool {
+	return len(p.events) == 0 || p.state.bounds.Check(after) != nil
 }
 
 // page judges the cursor in the view that the page was read in.
@@ -170,7 +215,8 @@ func onKnownID(s settings) string {
 
 // insertSQL is one statement for all the events.
 func (t *store) insertSQL(table string, events []cdc.Event, seqs []uint64) (string, []any) {
-	columns, values := t.columnList(seqs != nil)
+	c := t.settings.columns.used(events)
+	columns, values := t.columnList(c, seqs != nil)
 	var query strings.Builder
 	args := make([]any, 0, 8*len(events))
 	query.WriteString("INSERT INTO " + table + " (" + columns + ") VALUES ")
@@ -182,17 +228,28 @@ func (t *store) insertSQL(table string, events []cdc.Event, seqs []uint64) (stri
 		if seqs != nil {
 			args = append(args, int64(seqs[i]))
 		}
-		args = t.eventArgs(args, e)
+		args = eventArgs(args, c, e)
 	}
-	if table == t.settings.names.log && slices.ContainsFunc(events, func(e cdc.Event) bool { return e.ID != "" }) {
+	if table == t.settings.names.log && c.ID != "" {
 		query.WriteString(t.onKnownID)
 	}
 	return t.db.Rebind(query.String()), args
 }
 
+// used leaves out the columns that would be NULL in all rows: a writer pays for
+// each of them.
+func (c Columns) used(events []cdc.Event) Columns {
+	if !slices.ContainsFunc(events, func(e cdc.Event) bool { return e.ID != "" }) {
+		c.ID = ""
+	}
+	if !slices.ContainsFunc(events, func(e cdc.Event) bool { return len(e.Meta) > 0 }) {
+		c.Meta = ""
+	}
+	return c
+}
+
 // columnList are the names of the columns and the placeholders of one row.
-func (t *store) columnList(withSeq bool) (columns, values string) {
-	c := t.settings.columns
+func (t *store) columnList(c Columns, withSeq bool) (columns, values string) {
 	var names, marks []string
 	add := func(column, mark string) {
 		if column != "" {
@@ -211,8 +268,7 @@ func (t *store) columnList(withSeq bool) (columns, values string) {
 }
 
 // eventArgs are the values for columnList's placeholders, without the seq.
-func (t *store) eventArgs(args []any, e cdc.Event) []any {
-	c := t.settings.columns
+func eventArgs(args []any, c Columns, e cdc.Event) []any {
 	add := func(column string, value any) {
 		if column != "" {
 			args = append(args, value)

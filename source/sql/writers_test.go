@@ -225,111 +225,15 @@ func pollNaively(ctx context.Context, db *sqlx.DB) []seen {
 	}
 }
 
-// soak is how long each campaign runs: GAPLESS_SOAK (such as 60s) or short.
-func soak(short time.Duration) time.Duration {
-	if d, err := time.ParseDuration(os.Getenv("GAPLESS_SOAK")); err == nil {
-		return d
-	}
-	return short
-}
-
-func TestManyWritersLoseNothing(t *testing.T) {
-	for _, v := range variants {
-		t.Run(v.name, func(t *testing.T) {
-			driver, dsn := v.open(t)
-			db := connect(t, driver, dsn)
-			db.SetMaxIdleConns(40)
-			log := openLog(t, db, v.opts)
-			w := workload{driver: driver, dsn: dsn, opts: v.opts, writers: 14, pausing: 10, pause: 400 * time.Millisecond}
-			w.prepare(t, db)
-			readerDB := connect(t, driver, dsn)
-			reader := openLog(t, readerDB, v.opts)
-			late := openLog(t, connect(t, driver, dsn), v.opts)
-
-			ctx, cancel := context.WithTimeout(t.Context(), soak(1500*time.Millisecond)+time.Minute)
-			defer cancel()
-			results := make(chan []seen, 2)
-			for i, l := range []*sqllog.Log{reader, late} {
-				go func() {
-					time.Sleep(time.Duration(i) * soak(1500*time.Millisecond) / 3) // the second begins under load
-					got, err := follow(ctx, l, cdc.Beginning)
-					if err != nil {
-						t.Errorf("reader %d: %v", i, err)
-					}
-					results <- got
-				}()
-			}
-			done := &committed{at: map[string]time.Time{}}
-			killed := startKilledWriters(t, w)
-			writing, stop := context.WithTimeout(t.Context(), soak(1500*time.Millisecond))
-			defer stop()
-			w.run(writing, db, log, "here", done)
-			killed()
-			if _, err := log.Append(ctx, cdc.Event{ID: "end"}); err != nil {
-				t.Fatal(err)
-			}
-			for range 2 {
-				got := <-results
-				verdict := check(t, db, got)
-				t.Logf("%+v, %s", verdict, latency(got, done))
-				if verdict.bad() {
-					t.Errorf("the reader was not told the truth: %+v", verdict)
-				}
-			}
-		})
-	}
-}
-
-// latency from commit to reader, of the events whose commit time is known.
-func latency(got []seen, done *committed) string {
-	var d []time.Duration
-	for _, s := range got {
-		if at, ok := done.at[s.event]; ok {
-			d = append(d, max(0, s.at.Sub(at)))
-		}
-	}
-	if len(d) == 0 {
-		return "no latencies"
-	}
-	slices.Sort(d)
-	return fmt.Sprintf("latency p50 %v p99 %v of %d", d[len(d)/2].Round(10*time.Microsecond), d[len(d)*99/100].Round(10*time.Microsecond), len(d))
-}
-
-func TestNaivePollingLosesEvents(t *testing.T) {
-	for name, open := range map[string]func(testing.TB) (string, string){"postgres": freshPostgres, "mariadb": freshMariaDB} {
-		t.Run(name, func(t *testing.T) {
-			driver, dsn := open(t)
-			db := connect(t, driver, dsn)
-			db.SetMaxIdleConns(40)
-			w := workload{driver: driver, dsn: dsn, writers: 16, pausing: 10, pause: 400 * time.Millisecond, naive: true}
-			w.prepare(t, db)
-			reading, stopReading := context.WithCancel(t.Context())
-			defer stopReading()
-			result := make(chan []seen, 1)
-			go func() { result <- pollNaively(reading, db) }()
-			writing, stop := context.WithTimeout(t.Context(), soak(time.Second))
-			defer stop()
-			w.run(writing, db, nil, "naive", &committed{at: map[string]time.Time{}})
-			time.Sleep(100 * time.Millisecond) // several polls; whatever it has not read by now was below its position
-			stopReading()
-			verdict := check(t, db, <-result)
-			t.Logf("%+v", verdict)
-			if verdict.missed == 0 {
-				t.Errorf("the checker found nothing wrong with a naive poll: %+v", verdict)
-			}
-		})
-	}
-}
-
 // writerEnv makes the test binary a process of writers; it has driver, DSN and
 // mode, separated by newlines.
 const writerEnv = "GAPLESS_SQL_WRITER"
 
 // startKilledWriters runs two writers in a process and kills it with SIGKILL
-// again and again, until the returned function is called.
-func startKilledWriters(t *testing.T, w workload) (stop func()) {
+// again and again, until the returned function is called, which says how often.
+func startKilledWriters(t *testing.T, w workload) (stop func() int) {
 	ctx, cancel := context.WithCancel(t.Context())
-	finished := make(chan struct{})
+	kills, finished := 0, make(chan struct{})
 	go func() {
 		defer close(finished)
 		for i := 0; ctx.Err() == nil; i++ {
@@ -345,11 +249,13 @@ func startKilledWriters(t *testing.T, w workload) (stop func()) {
 			}
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
+			kills++
 		}
 	}()
-	return func() {
+	return func() int {
 		cancel()
 		<-finished
+		return kills
 	}
 }
 

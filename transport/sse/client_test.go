@@ -75,6 +75,9 @@ func (p *parser) next() (frame, error) {
 			f.data = strings.Join(data, "\n")
 			return f, nil
 		}
+		if f.id != "" {
+			return frame{}, fmt.Errorf("the line %q after the id: it is the last one of every frame", line)
+		}
 		field, value, _ := strings.Cut(line, ":")
 		value = strings.TrimPrefix(value, " ")
 		switch field {

@@ -3,6 +3,7 @@ package sse_test
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -83,7 +84,12 @@ func runCostServer() {
 		debug.FreeOSMemory()
 		status, _ := os.ReadFile("/proc/self/statm")
 		pages, _ := strconv.ParseInt(strings.Fields(string(status))[1], 10, 64)
-		fmt.Fprintln(w, u.Utime.Nano()+u.Stime.Nano(), pages*int64(os.Getpagesize()), runtime.NumGoroutine())
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		_ = json.NewEncoder(w).Encode(usage{
+			CPU: time.Duration(u.Utime.Nano() + u.Stime.Nano()), Resident: pages * int64(os.Getpagesize()),
+			Stacks: int64(m.StackInuse), Heap: int64(m.HeapAlloc), Goroutines: runtime.NumGoroutine(),
+		})
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -107,6 +113,7 @@ func runCostServer() {
 type costProcess struct {
 	t    *testing.T
 	addr string
+	stop func() // idempotent
 }
 
 func startCostServer(t *testing.T) *costProcess {
@@ -131,29 +138,36 @@ func startCostServer(t *testing.T) *costProcess {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		_ = stdin.Close()
 		_ = cmd.Wait()
 	})
+	t.Cleanup(stop)
 	addr, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &costProcess{t: t, addr: strings.TrimSpace(addr)}
+	return &costProcess{t: t, addr: strings.TrimSpace(addr), stop: stop}
 }
 
-func (p *costProcess) usage() (cpu time.Duration, rss int64) {
+// usage is what the server has used; sizes are in bytes.
+type usage struct {
+	CPU                    time.Duration
+	Resident, Stacks, Heap int64
+	Goroutines             int
+}
+
+func (p *costProcess) usage() (u usage) {
 	p.t.Helper()
 	response, err := http.Get("http://" + p.addr + "/usage")
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	var goroutines int
-	if _, err := fmt.Fscan(response.Body, &cpu, &rss, &goroutines); err != nil {
+	if err := json.NewDecoder(response.Body).Decode(&u); err != nil {
 		p.t.Fatal(err)
 	}
-	return cpu, rss
+	return u
 }
 
 func (p *costProcess) burst(n int) {
@@ -203,29 +217,42 @@ func drain(t *testing.T, conn net.Conn, marker string, n int) {
 	}
 }
 
-// TestFrameCost measures the server's CPU time for one frame to one client.
+// TestFrameCost measures the server's CPU time for one frame to one client,
+// against a handler that writes the same bytes in pieces of the same size and
+// does nothing else. The two take turns, so that both see the same machine.
 func TestFrameCost(t *testing.T) {
-	const burst, rounds = 2000, 10
-	for _, kind := range []struct {
-		path    string
-		clients int
-	}{{"/raw", 100}, {"/events", 100}, {"/raw", 1000}, {"/events", 1000}} {
-		clients := kind.clients
-		p := startCostServer(t)
-		conns := p.open(clients, kind.path, "cdc.live")
-		p.burst(burst) // warm up
-		drainAll(t, conns, burst)
-		before, _ := p.usage()
-		begin := time.Now()
-		for range rounds {
-			p.burst(burst)
-			drainAll(t, conns, burst)
+	const burst, rounds = 2000, 8
+	for _, clients := range []int{100, 1000} {
+		var cost [2]time.Duration
+		paths := [2]string{"/raw", "/events"}
+		for range 3 {
+			for i, path := range paths {
+				cost[i] += burstCost(t, path, clients, burst, rounds) / 3
+			}
 		}
-		wall := time.Since(begin)
-		after, _ := p.usage()
-		frames := clients * burst * rounds
-		t.Logf("%s, %d clients: %d ns of server CPU a frame, %.0f thousand frames/s", kind.path, clients, int(after-before)/frames, float64(frames)/wall.Seconds()/1000)
+		t.Logf("%d clients: %d ns of server CPU a frame, bare %d ns: %.2f times",
+			clients, cost[1].Nanoseconds(), cost[0].Nanoseconds(), float64(cost[1])/float64(cost[0]))
 	}
+}
+
+// burstCost returns the CPU time of a server for one frame to one of the
+// clients that follow path.
+func burstCost(t *testing.T, path string, clients, burst, rounds int) time.Duration {
+	p := startCostServer(t)
+	defer p.stop()
+	conns := p.open(clients, path, "cdc.live")
+	p.burst(burst) // warm up
+	drainAll(t, conns, burst)
+	before := p.usage().CPU
+	for range rounds {
+		p.burst(burst)
+		drainAll(t, conns, burst)
+	}
+	cost := (p.usage().CPU - before) / time.Duration(clients*burst*rounds)
+	for _, conn := range conns {
+		_ = conn.Close()
+	}
+	return cost
 }
 
 func drainAll(t *testing.T, conns []net.Conn, n int) {
@@ -247,9 +274,12 @@ func TestIdleCost(t *testing.T) {
 	for _, kind := range []struct{ path, marker string }{{"/bare", "\r\n\r\n"}, {"/events", "cdc.live"}} {
 		p := startCostServer(t)
 		p.burst(100)
-		_, before := p.usage()
+		before := p.usage()
 		p.open(streams, kind.path, kind.marker)
-		_, after := p.usage()
-		t.Logf("%s: %.1f KB for each of %d idle streams", kind.path, float64(after-before)/float64(streams)/1024, streams)
+		after := p.usage()
+		each := func(a, b int64) float64 { return float64(a-b) / float64(streams) / 1024 }
+		t.Logf("%s: %.1f KB for each of %d idle streams; of it stacks %.1f, heap %.1f; goroutines %.1f",
+			kind.path, each(after.Resident, before.Resident), streams, each(after.Stacks, before.Stacks),
+			each(after.Heap, before.Heap), float64(after.Goroutines-before.Goroutines)/float64(streams))
 	}
 }

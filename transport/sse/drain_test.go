@@ -54,8 +54,8 @@ func TestShutdownWithManyStreams(t *testing.T) {
 			if err != nil || got.name != "cdc.reconnect" || cursorOf(t, got.id).Seq != receipt.Seqs[0] || got.retry == "" {
 				t.Errorf("got %+v, %v; want reconnect with the last cursor and a retry", got, err)
 			}
-			if _, err := stream.next(); err != io.EOF && err != io.ErrUnexpectedEOF {
-				t.Errorf("error %v after reconnect, want the end", err)
+			if got, err := stream.next(); err != io.EOF && err != io.ErrUnexpectedEOF {
+				t.Errorf("got %+v, %v after reconnect, want the end", got, err)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package sse
 
 import (
 	"errors"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -24,7 +25,8 @@ var Payload Encoder = EncoderFunc(func(dst []byte, _ cdc.Cursor, e cdc.Event) ([
 //	 "cursor":…,"topic":…,"datacontenttype":"application/json","data":…|"data_base64":…}
 //
 // The id is that of the event, or its cursor if it has none; an empty type is
-// DefaultType, an empty topic or key is left out.
+// DefaultType, an empty topic or key is left out. One of blanks alone counts as
+// empty, as validators have it.
 type CloudEvents struct {
 	// Source is the source attribute, a URI reference that names this log,
 	// such as "https://shop.example.com/orders". It must not be empty.
@@ -42,24 +44,24 @@ func (v CloudEvents) Encode(dst []byte, c cdc.Cursor, e cdc.Event) ([]byte, erro
 	}
 	cursor := c.String()
 	id, typ := e.ID, e.Type
-	if id == "" {
+	if blank(id) {
 		id = cursor
 	}
-	if typ == "" {
+	if blank(typ) {
 		typ = v.DefaultType
 	}
-	if typ == "" {
+	if blank(typ) {
 		typ = "event"
 	}
 	dst = appendString(append(dst, `{"specversion":"1.0","id":`...), id)
 	dst = appendString(append(dst, `,"source":`...), v.Source)
 	dst = appendString(append(dst, `,"type":`...), typ)
-	if e.Key != "" {
+	if !blank(e.Key) {
 		dst = appendString(append(dst, `,"subject":`...), e.Key)
 	}
 	dst = appendTime(append(dst, `,"time":`...), e.Time)
 	dst = appendString(append(dst, `,"cursor":`...), cursor)
-	if e.Topic != "" {
+	if !blank(e.Topic) {
 		dst = appendString(append(dst, `,"topic":`...), e.Topic)
 	}
 	if isJSON(e.Data) {
@@ -69,3 +71,5 @@ func (v CloudEvents) Encode(dst []byte, c cdc.Cursor, e cdc.Event) ([]byte, erro
 	}
 	return append(dst, '}'), nil
 }
+
+func blank(s string) bool { return strings.TrimSpace(s) == "" }

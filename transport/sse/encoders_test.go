@@ -3,6 +3,8 @@ package sse_test
 import (
 	"encoding/json"
 	"maps"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -55,5 +57,71 @@ func TestCloudEvents(t *testing.T) {
 		if _, ok := attributes["time"]; !ok || want["datacontenttype"] != "" && attributes["data"].(map[string]any)["a"] != "<" {
 			t.Errorf("event %s", got.data)
 		}
+	}
+}
+
+func TestStateProtocol(t *testing.T) {
+	var told atomic.Int32
+	s := serve(t, nil, &sse.Options{Encoder: sse.StateProtocol{}, OnError: func(error) { told.Add(1) }})
+	steps := []struct {
+		event cdc.Event
+		want  string // without the headers' timestamp; empty: the envelope
+	}{
+		{
+			cdc.Event{Type: "orders.insert", Key: "1", Data: []byte(`{"old":null,"new":{"n":12345678901234567890}}`)},
+			`{"type":"orders","key":"1","value":{"n":12345678901234567890},"headers":{"operation":"insert"`,
+		},
+		{
+			cdc.Event{Type: "orders.update", Key: "[1,\"a\"]", Data: []byte(`{"old":{"n":1},"new":{"n":"<"}}`), Meta: map[string]string{"txid": "77"}},
+			`{"type":"orders","key":"[1,\"a\"]","value":{"n":"<"},"old_value":{"n":1},"headers":{"operation":"update","txid":"77"`,
+		},
+		{
+			cdc.Event{Type: "shop.order.deleted", Key: "1"},
+			`{"type":"shop.order","key":"1","headers":{"operation":"delete"`,
+		},
+		{
+			cdc.Event{Type: "order.created", Key: "2", Data: []byte(`{"old":1}`)},
+			`{"type":"order","key":"2","value":{"old":1},"headers":{"operation":"insert"`,
+		},
+		{event: cdc.Event{Type: "order.shipped", Key: "1", Data: []byte("{}")}},
+		{event: cdc.Event{Type: "order.created", Data: []byte("{}")}},
+		{event: cdc.Event{Type: "created", Key: "1", Data: []byte("{}")}},
+		{event: cdc.Event{Type: "order.created", Key: "1", Data: []byte("no JSON")}},
+		{event: cdc.Event{Type: "order.created", Key: "1"}},
+	}
+	for _, step := range steps {
+		if _, err := s.log.Append(t.Context(), step.event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := s.follow(t, "?after=beginning")
+	f.want("cdc.hello")
+	refused := int32(0)
+	for _, step := range steps {
+		got := f.want("")
+		if step.want == "" {
+			refused++
+			if e := got.event(t); e.Type != step.event.Type || string(e.DataBase64) != string(step.event.Data) {
+				t.Errorf("%+v arrived as %s, want its envelope", step.event, got.data)
+			}
+			continue
+		}
+		if want := step.want + `,"timestamp":"`; !strings.HasPrefix(got.data, want) || !json.Valid([]byte(got.data)) {
+			t.Errorf("got %s\nwant %s…", got.data, want)
+		}
+	}
+	f.want("cdc.live")
+	if got := told.Load(); got != refused {
+		t.Errorf("OnError was told %d errors, want %d", got, refused)
+	}
+}
+
+func TestStateProtocolOfAnApplication(t *testing.T) {
+	change := func(e cdc.Event) (sse.StateChange, error) {
+		return sse.StateChange{Type: e.Topic, Key: e.ID, Operation: "upsert", Value: e.Data}, nil
+	}
+	_, err := sse.StateProtocol{Change: change}.Encode(nil, cdc.Cursor{}, cdc.Event{Topic: "a", ID: "b", Data: []byte("1")})
+	if err == nil || !strings.Contains(err.Error(), `"upsert"`) {
+		t.Errorf("an operation that the protocol does not have: %v", err)
 	}
 }

@@ -306,13 +306,13 @@ func (h *Handler) drained() []*stream {
 	return open
 }
 
-// closeGrace is how long Close lets clients take what was written to them. It
-// is short of the half second after which http.Server.Shutdown looks twice a
-// second only.
-const closeGrace = 300 * time.Millisecond
+// closeGrace is how long Close lets clients take what was written to them. With
+// the moment that hurry gives it is short of the half second after which
+// http.Server.Shutdown looks twice a second only.
+const closeGrace = 250 * time.Millisecond
 
-// Close drains, cuts clients that do not read after 300 ms, and closes the Hub if it is
-// the Handler's own. It is idempotent, and meant for
+// Close drains, cuts clients that do not read after a third of a second, and
+// closes the Hub if it is the Handler's own. It is idempotent, and meant for
 //
 //	server.RegisterOnShutdown(func() { _ = handler.Close() })
 //

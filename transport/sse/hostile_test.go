@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gapless-go/gapless/internal/testserver"
 	memlog "github.com/gapless-go/gapless/source/mem"
 	"github.com/gapless-go/gapless/transport/sse"
 )
@@ -39,7 +40,7 @@ func TestHostileRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var logged syncBuffer
+	var logged testserver.Output
 	hs := &http.Server{Handler: handler, ReadHeaderTimeout: time.Second, ErrorLog: log.New(&logged, "", 0)}
 	go func() { _ = hs.Serve(listener) }()
 	defer func() {
@@ -75,6 +76,7 @@ func TestHostileRequests(t *testing.T) {
 	if n := len(handler.Streams()); n > 0 || runtime.NumGoroutine() > before+5 {
 		t.Errorf("%d streams and %d goroutines are left", n, runtime.NumGoroutine()-before)
 	}
+	t.Logf("%d hostile requests and %d aborted ones: %d streams and %d goroutines are left", requests, aborts, len(handler.Streams()), max(0, runtime.NumGoroutine()-before))
 	if text := logged.String(); strings.Contains(text, "panic") {
 		t.Errorf("the server panicked: %s", text)
 	}
@@ -136,22 +138,4 @@ func hostileRequest(r *rand.Rand) string {
 		header.WriteString(pick("Last-Event-ID", "Origin", "Accept", "X") + ": " + pick(value(), junk(), strings.Repeat("z", 1<<20)) + "\r\n")
 	}
 	return fmt.Sprintf("%s /?%s HTTP/1.1\r\nHost: x\r\n%s%s", pick("GET", "GET", "GET", "POST", "OPTIONS", junk()), query.String(), header.String(), pick("\r\n", "\r\n", "\r\n", ""))
-}
-
-// syncBuffer is a buffer for concurrent writers.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

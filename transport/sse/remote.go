@@ -249,9 +249,7 @@ func (r *Remote) resume(after cdc.Cursor) *remoteStream {
 		return nil
 	}
 	r.paused = nil
-	if !s.timer.Stop() {
-		return nil // it is being closed
-	}
+	s.pause.Stop()
 	return s
 }
 
@@ -259,10 +257,10 @@ func (r *Remote) resume(after cdc.Cursor) *remoteStream {
 const pauseTime = 5 * time.Second
 
 func (r *Remote) pause(s *remoteStream) {
-	s.timer.Reset(pauseTime)
 	r.mu.Lock()
 	other := r.paused
 	r.paused = s
+	s.pause = time.AfterFunc(pauseTime, func() { r.forget(s) })
 	if r.closed {
 		other, r.paused = s, nil
 	}
@@ -270,6 +268,20 @@ func (r *Remote) pause(s *remoteStream) {
 	if other != nil {
 		other.close()
 	}
+}
+
+// forget closes a stream that no Read has taken up.
+func (r *Remote) forget(s *remoteStream) {
+	r.mu.Lock()
+	if r.paused != s {
+		r.mu.Unlock()
+		return
+	}
+	r.paused = nil
+	r.group.Add(1) // before Close waits: it would have taken the stream
+	r.mu.Unlock()
+	defer r.group.Done()
+	s.close()
 }
 
 // wait sleeps for a random time around d, unless ctx ends.

@@ -53,9 +53,11 @@ func TestRemoteConformance(t *testing.T) {
 			_, err := of(log).Renew(ctx)
 			return err
 		},
-		Sever: func(_ context.Context, _ conformance.Place, log cdc.Log) error {
-			log.(*remoteLog).server.CloseClientConnections()
-			return nil
+		Sever: func(_ context.Context, _ conformance.Place, log cdc.Log) (int, error) {
+			r := log.(*remoteLog)
+			open := r.handler.Status().Open
+			r.server.CloseClientConnections()
+			return open, nil
 		},
 	})
 }

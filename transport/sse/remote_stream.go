@@ -1,33 +1,54 @@
 package sse
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
-	"strconv"
+	"sync/atomic"
 	"time"
+
+	"github.com/launchdarkly/eventsource"
 
 	"github.com/gapless-go/gapless/cdc"
 )
 
-// maxFrameBytes is the longest line that is read: base64 of four times the
-// usual limit of an event.
+// maxFrameBytes is the most that is read for one frame: base64 of four times
+// the usual limit of an event.
 const maxFrameBytes = 8 << 20
 
 // remoteStream is one response of a Handler.
 type remoteStream struct {
-	silence time.Duration
-	cancel  context.CancelFunc
-	body    io.ReadCloser
-	lines   *bufio.Reader
-	timer   *time.Timer // ends the stream when it is silent
-	at      cdc.Cursor  // of the last frame
-	retry   time.Duration
+	cancel context.CancelFunc
+	body   *pulse
+	frames *eventsource.Decoder
+	ended  bool        // the decoder has returned an error and must not be called again
+	timer  *time.Timer // ends the stream when it is silent
+	pause  *time.Timer // closes it when it waits for a Read in vain
+	at     cdc.Cursor  // of the last frame
+	retry  time.Duration
+}
+
+// pulse is the body of a response: each byte shows that the connection is
+// alive, comments included, and a frame has its limit.
+type pulse struct {
+	io.ReadCloser
+	alive func()
+	frame atomic.Int64 // bytes since the last frame
+}
+
+func (p *pulse) Read(b []byte) (int, error) {
+	n, err := p.ReadCloser.Read(b)
+	if n > 0 {
+		p.alive()
+	}
+	if p.frame.Add(int64(n)) > maxFrameBytes {
+		return 0, fmt.Errorf("a frame of more than %d bytes", maxFrameBytes)
+	}
+	return n, err
 }
 
 // received is one frame.
@@ -42,15 +63,15 @@ func (r *Remote) open(ctx context.Context, start cdc.Start, lastEventID string) 
 	streamCtx, cancel := context.WithCancel(r.ctx)
 	stop := context.AfterFunc(ctx, cancel)
 	defer stop()
-	s := &remoteStream{silence: r.opts.Silence, cancel: cancel}
-	s.timer = time.AfterFunc(s.silence, cancel)
+	s := &remoteStream{cancel: cancel, timer: time.AfterFunc(r.opts.Silence, cancel)}
 	response, err := r.request(streamCtx, http.MethodGet, start, lastEventID) //nolint:bodyclose,contextcheck // by remoteStream.close; a stream outlives the call
 	if err != nil {
 		s.timer.Stop()
 		cancel()
 		return nil, err
 	}
-	s.body, s.lines = response.Body, bufio.NewReaderSize(response.Body, 32<<10)
+	s.body = &pulse{ReadCloser: response.Body, alive: func() { s.timer.Reset(r.opts.Silence) }}
+	s.frames = eventsource.NewDecoder(s.body)
 	f, err := s.next()
 	switch {
 	case err != nil:
@@ -72,75 +93,40 @@ type retryError struct{ after time.Duration }
 
 func (e *retryError) Error() string { return "the server asks to reconnect in " + e.after.String() }
 
+// close returns when the decoder's goroutine has ended.
 func (s *remoteStream) close() {
 	s.timer.Stop()
+	if s.pause != nil {
+		s.pause.Stop()
+	}
 	s.cancel()
-	if s.body != nil {
-		_ = s.body.Close() // nothing more is wanted from it
+	_ = s.body.Close() // nothing more is wanted from it
+	for !s.ended {
+		_, _ = s.next()
 	}
 }
 
-// next reads a frame and keeps its position. Comments only show that the
-// connection is alive.
+// next reads a frame and keeps its position. A frame that was cut is an error.
 func (s *remoteStream) next() (received, error) {
-	var f received
-	hasData := false
 	for {
-		line, err := s.line()
+		e, err := s.frames.Decode()
 		if err != nil {
+			s.ended = true
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF // a server ends a stream with cdc.reconnect
+			}
 			return received{}, err
 		}
-		if len(line) == 0 {
-			if !hasData {
-				continue
-			}
-			return f, s.arrive(f)
+		s.body.frame.Store(0)
+		if e.Data() == "" {
+			continue
 		}
-		field, value, _ := bytes.Cut(line, []byte{':'})
-		value = bytes.TrimPrefix(value, []byte{' '})
-		switch string(field) {
-		case "event":
-			f.name = string(value)
-		case "id":
-			f.id = string(value)
-		case "retry":
-			if ms, err := strconv.ParseUint(string(value), 10, 31); err == nil {
-				f.retry = time.Duration(ms) * time.Millisecond
-			}
-		case "data":
-			if hasData {
-				f.data = append(f.data, '\n')
-			}
-			if f.data = append(f.data, value...); len(f.data) > maxFrameBytes {
-				return received{}, fmt.Errorf("a frame of more than %d bytes", maxFrameBytes)
-			}
-			hasData = true
+		f := received{name: e.Event(), id: e.Id(), data: []byte(e.Data())}
+		if r, ok := e.(interface{ Retry() int64 }); ok && r.Retry() > 0 && r.Retry() <= math.MaxInt32 {
+			f.retry = time.Duration(r.Retry()) * time.Millisecond
 		}
+		return f, s.arrive(f)
 	}
-}
-
-// line reads a line without its end. It is valid until the next call.
-func (s *remoteStream) line() ([]byte, error) {
-	line, err := s.lines.ReadSlice('\n')
-	if errors.Is(err, bufio.ErrBufferFull) {
-		long := bytes.Clone(line)
-		for errors.Is(err, bufio.ErrBufferFull) {
-			if len(long) > maxFrameBytes {
-				return nil, fmt.Errorf("a line of more than %d bytes", maxFrameBytes)
-			}
-			line, err = s.lines.ReadSlice('\n')
-			long = append(long, line...)
-		}
-		line = long
-	}
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF // a server ends a stream with cdc.reconnect
-		}
-		return nil, err
-	}
-	s.timer.Reset(s.silence)
-	return bytes.TrimSuffix(line[:len(line)-1], []byte{'\r'}), nil
 }
 
 func (s *remoteStream) arrive(f received) error {

@@ -236,12 +236,28 @@ func (s *stream) control(frames ...control) error {
 	return s.out.write(out)
 }
 
-// events sends the events of a batch and accounts for them.
+// events sends the events of a batch, piece by piece. A stream that is told to
+// end does so after the piece that is under way.
 func (s *stream) events(b cdc.Batch) error {
-	before := s.out.bytes
-	if err := s.frames(b.Cursor.Epoch, b.Events); err != nil {
-		return err
+	before, epoch := s.out.bytes, b.Cursor.Epoch
+	for sent := 0; sent < len(b.Events); {
+		n, err := s.piece(epoch, b.Events[sent:])
+		if err != nil {
+			return err
+		}
+		sent += n
+		if sent < len(b.Events) && s.ctx.Err() != nil {
+			b.Events, s.pos = b.Events[:sent], b.Events[sent-1].Cursor(epoch)
+			s.account(b, before)
+			return context.Cause(s.ctx)
+		}
 	}
+	s.account(b, before)
+	return nil
+}
+
+// account counts events that were sent.
+func (s *stream) account(b cdc.Batch, before uint64) {
 	n := len(b.Events)
 	s.sent = cdc.Cursor{Epoch: b.Cursor.Epoch, Seq: b.Events[n-1].Seq}
 	s.status.events.Add(uint64(n))
@@ -255,42 +271,31 @@ func (s *stream) events(b cdc.Batch) error {
 			Delay: s.out.last.Sub(b.Events[n-1].Time),
 		})
 	}
-	return nil
 }
 
-// frames sends the frames of events, several with one write.
-func (s *stream) frames(epoch string, events []cdc.Event) error {
+// piece sends the frames of the first n events with one write, as many as
+// there is room for.
+func (s *stream) piece(epoch string, events []cdc.Event) (n int, err error) {
 	ring := s.h.ring
 	if s.request.exact {
 		ring = s.h.raw
 	}
 	buf, n := ring.frames(epoch, events)
-	if n == len(events) {
-		return s.out.write(buf)
+	if n == len(events) || len(buf) > pieceBytes/2 {
+		return n, s.out.write(buf)
 	}
 	m := memories.Get().(*memory)
 	defer memories.Put(m)
-	m.frames = m.frames[:0]
-	for {
-		events = events[n:]
-		if len(m.frames) > 0 && len(m.frames)+len(buf) > pieceBytes {
-			if err := s.out.write(m.frames); err != nil {
-				return err
-			}
-			m.frames = m.frames[:0]
+	m.frames = append(m.frames[:0], buf...)
+	for n < len(events) {
+		buf, more := ring.frames(epoch, events[n:])
+		if len(m.frames)+len(buf) > pieceBytes {
+			break
 		}
-		if len(m.frames) == 0 && len(buf) > pieceBytes/2 {
-			if err := s.out.write(buf); err != nil {
-				return err
-			}
-		} else {
-			m.frames = append(m.frames, buf...)
-		}
-		if len(events) == 0 {
-			return s.out.write(m.frames)
-		}
-		buf, n = ring.frames(epoch, events)
+		m.frames = append(m.frames, buf...)
+		n += more
 	}
+	return n, s.out.write(m.frames)
 }
 
 // id is the text of a position on the wire.

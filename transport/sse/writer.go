@@ -35,11 +35,32 @@ func (w *writer) probe() error {
 	if err := w.arm(time.Now()); err != nil {
 		return unstreamable("no write deadline can be set", err)
 	}
+	if !canFlush(w.w) {
+		return unstreamable("nothing can be flushed", http.ErrNotSupported)
+	}
+	// Not left to Flush: compressors look at the headers when they are written,
+	// and some pass a Flush on without having done so.
+	w.w.WriteHeader(http.StatusOK)
 	if err := w.control.Flush(); err != nil {
 		return unstreamable("nothing can be flushed", err)
 	}
 	w.last = time.Now()
 	return nil
+}
+
+// canFlush reports whether [http.ResponseController.Flush] would find what it
+// looks for.
+func canFlush(w http.ResponseWriter) bool {
+	for {
+		switch v := w.(type) {
+		case http.Flusher, interface{ FlushError() error }:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = v.Unwrap()
+		default:
+			return false
+		}
+	}
 }
 
 func unstreamable(what string, err error) error {
@@ -116,8 +137,13 @@ func (w *writer) set(deadline time.Time) error {
 	return w.control.SetWriteDeadline(deadline)
 }
 
-// hurriedTimeout is what a piece gets after hurry: enough for a last frame.
-const hurriedTimeout = 100 * time.Millisecond
+// After hurry a write that is under way gets a moment more, since it may be a
+// last frame whose goroutine waits for its turn. Later pieces get longer: with
+// no write under way the client's buffers have room, so they need none of it.
+const (
+	hurriedMoment  = 100 * time.Millisecond
+	hurriedTimeout = time.Second
+)
 
 // hurry ends a write that is under way, and gives later ones little time. Any
 // goroutine may call it.
@@ -126,7 +152,7 @@ func (w *writer) hurry() {
 	defer w.mu.Unlock()
 	w.hurried = true
 	if w.writing {
-		_ = w.set(time.Now()) // the write ends by itself if not by this
+		_ = w.set(time.Now().Add(hurriedMoment)) // the write ends by itself if not by this
 	}
 }
 

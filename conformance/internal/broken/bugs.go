@@ -50,6 +50,10 @@ const (
 	EpochIgnored       Bug = "epoch ignored"                                  // cursors that are bare numbers
 	TrimJumps          Bug = "trim during a read jumps"                       // the floor checked in another transaction than the read
 	EpochSwapped       Bug = "epoch swapped between Bounds and Read"          // an epoch that is read once per connection
+	EpochConstant      Bug = "one epoch for every log"                        // an epoch taken from the name of the table
+	RenewLoses         Bug = "new epoch empties the log"                      // a log made anew where only its epoch had to change
+	RenewForgetsIDs    Bug = "new epoch forgets ids"                          // ids kept under the epoch
+	LastIsHead         Bug = "last is the head"                               // nobody looked at what open transactions have drawn
 	FilterEndsPage     Bug = "page ended by the filter taken for the end"     // a filtered page that advanced nothing and looped for ever
 	NextAboveRead      Bug = "Next above what was read"                       // the head as the cursor of every page
 	NextAboveHead      Bug = "Next above the head"                            // a cursor one too far when caught up
@@ -63,6 +67,11 @@ const (
 	EmptyIDKnown       Bug = "empty id taken for an id"                       // a unique index on a column that is not null
 	DuplicateNever     Bug = "duplicate not told"                             // an upsert whose outcome nobody looks at
 	DuplicateAlways    Bug = "duplicate told for new events"                  // an outcome taken from the last row alone
+
+	// Bugs of a store in a file that only a kill shows.
+
+	WrittenAtClose Bug = "acknowledged before it is written" // a bufio.Writer that Close flushes
+	BoundsAtClose  Bug = "bounds written at Close"           // a counter that an orderly end saves: its numbers come again after a crash
 
 	// Bugs of a Subscriber.
 
@@ -95,6 +104,9 @@ const (
 	SubscribeDeadline     Bug = "deadline of Subscribe ends the subscription" // the dial context kept for the connection
 	RollbackSilent        Bug = "rollback wakes nobody"                       // a rollback notifies nobody, yet makes later rows readable
 	RenewSilent           Bug = "new epoch told to nobody"                    // a log made anew under open streams
+	LagForEver            Bug = "lag told for ever"                           // a latch that is read and not cleared: each stream replays without end
+	LiveTimeRounded       Bug = "time of live events rounded"                 // the time of the notification for that of the row: the cursor of a live event is diverged
+	ClosedIsSilent        Bug = "Next after Close returns nothing"            // a receive from a closed channel
 
 	// Bugs of a follower.
 

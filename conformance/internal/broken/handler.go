@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +48,8 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.Bug == SurvivesDisconnect {
 		ctx = context.WithoutCancel(ctx)
 	}
-	s := &sseStream{h: h, ctx: ctx, w: bufio.NewWriter(w), control: http.NewResponseController(w), filter: cdc.Filter{Types: query["type"]}}
+	s := &sseStream{h: h, ctx: ctx, control: http.NewResponseController(w), filter: cdc.Filter{Types: query["type"]}}
+	s.w = bufio.NewWriter(progress{s, w})
 	for s.err == nil || h.Bug == SurvivesDisconnect {
 		reset := s.follow(start)
 		if reset == nil {
@@ -177,13 +180,30 @@ func (s *sseStream) flush() {
 	if s.h.Bug == NoFlush && s.hello && s.live {
 		return
 	}
-	if s.h.Bug != NoWriteDeadline {
-		_ = s.control.SetWriteDeadline(time.Now().Add(WriteTimeout))
-	}
 	if err := s.w.Flush(); err != nil {
 		s.err = err
 	}
 	if err := s.control.Flush(); err != nil {
 		s.err = err
 	}
+}
+
+// progress writes in pieces, each with a deadline of its own: a large event on
+// a slow link arrives.
+type progress struct {
+	s *sseStream
+	w io.Writer
+}
+
+func (p progress) Write(b []byte) (n int, err error) {
+	for piece := range slices.Chunk(b, 64<<10) {
+		if p.s.h.Bug != NoWriteDeadline {
+			_ = p.s.control.SetWriteDeadline(time.Now().Add(WriteTimeout))
+		}
+		wrote, err := p.w.Write(piece)
+		if n += wrote; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }

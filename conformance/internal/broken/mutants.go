@@ -6,6 +6,7 @@ type Layer string
 // The layers.
 const (
 	Source     Layer = "Source"
+	File       Layer = "File" // a Source that is kept in a file
 	Subscriber Layer = "Subscriber"
 	Follower   Layer = "Follower"
 	Hubs       Layer = "Hub"
@@ -63,6 +64,10 @@ func Mutants() []Mutant {
 		{Bug: EpochIgnored, Layer: Source, Kills: "Resumable/Foreign"},
 		{Bug: TrimJumps, Layer: Source, Kills: "Resumable/TrimWhileReading"},
 		{Bug: EpochSwapped, Layer: Source, Kills: "Resumable/EpochBetweenReads"},
+		{Bug: EpochConstant, Layer: Source, Kills: "Resumable/Foreign"},
+		{Bug: RenewLoses, Layer: Source, Kills: "Durable/Renewed"},
+		{Bug: RenewForgetsIDs, Layer: Source, Kills: "Durable/Renewed"},
+		{Bug: LastIsHead, Layer: Source, Kills: "Resumable/BetweenHeadAndLast"},
 		{Bug: FilterEndsPage, Layer: Source, Kills: "Reliable/Filtered"},
 		{Bug: NextAboveRead, Layer: Source, Kills: "Reliable/EveryCursorEveryLimit/11"},
 		{Bug: NextAboveHead, Layer: Source, Kills: "Reliable/NextIsCovered"},
@@ -76,6 +81,8 @@ func Mutants() []Mutant {
 		{Bug: EmptyIDKnown, Layer: Source, Kills: "Idempotent/NoID"},
 		{Bug: DuplicateNever, Layer: Source, Kills: "Idempotent/SameID"},
 		{Bug: DuplicateAlways, Layer: Source, Kills: "Atomic/Receipt"},
+		{Bug: WrittenAtClose, Layer: File, Kills: "Durable/Killed", Real: true},
+		{Bug: BoundsAtClose, Layer: File, Kills: "Durable/Killed", Real: true},
 		{Bug: LazySubscribe, Layer: Subscriber, Kills: "Handoff/TakesEffect"},
 		{Bug: NotifyBeforeCommit, Layer: Subscriber, Kills: "Live/LoneTransaction"},
 		{Bug: NotifyBeforeVisible, Layer: Subscriber, Kills: "Live/LoneCommit"},
@@ -105,6 +112,9 @@ func Mutants() []Mutant {
 		{Bug: SubscribeDeadline, Layer: Subscriber, Kills: "Live/SubscribeContext"},
 		{Bug: RollbackSilent, Layer: Subscriber, Kills: "Live/OldestEndsLast/rollback"},
 		{Bug: RenewSilent, Layer: Subscriber, Kills: "Resumable/EpochEndsSubscription"},
+		{Bug: LagForEver, Layer: Subscriber, Kills: "Live/LagRearmed"},
+		{Bug: LiveTimeRounded, Layer: Subscriber, Kills: "Reliable/Bytes"},
+		{Bug: ClosedIsSilent, Layer: Subscriber, Kills: "Contained/CloseEndsNext"},
 		{Bug: ReplayBeforeSubscribe, Layer: Follower, Kills: "Handoff/FirstReplay/cursor"},
 		{Bug: LiveDiscarded, Layer: Follower, Kills: "Handoff/FirstReplay/beginning"},
 		{Bug: NoDedupe, Layer: Follower, Kills: "Handoff/FirstReplay/latest"},

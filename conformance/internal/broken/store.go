@@ -27,11 +27,20 @@ type Disk struct {
 	handles map[*Store]struct{}
 	failing bool
 	parked  func() // wakes that are late
+
+	// Of a Disk that is kept in a file.
+	path    string
+	journal *journal   // nil while no handle is open
+	saved   cdc.Bounds // BoundsAtClose
 }
 
 // NewDisk returns an empty store with the bug in it.
 func NewDisk(bug Bug) *Disk {
-	return &Disk{bug: bug, bounds: cdc.Bounds{Epoch: cdc.NewEpoch()}, ids: map[string]uint64{}, handles: map[*Store]struct{}{}}
+	epoch := cdc.NewEpoch()
+	if bug == EpochConstant {
+		epoch = "change_log"
+	}
+	return &Disk{bug: bug, bounds: cdc.Bounds{Epoch: epoch}, ids: map[string]uint64{}, handles: map[*Store]struct{}{}}
 }
 
 // Open opens a handle, as a process would. The first after all others were
@@ -49,6 +58,9 @@ func (d *Disk) Open() *Store {
 
 // restart is what goes wrong when a store is opened again.
 func (d *Disk) restart() {
+	if err := d.load(); err != nil {
+		panic(err)
+	}
 	switch {
 	case d.bug == LastLostOnRestart && len(d.events) > 0:
 		d.events = d.events[:len(d.events)-1]
@@ -78,6 +90,7 @@ func (d *Disk) Rewind(seq uint64) {
 			delete(d.ids, id)
 		}
 	}
+	d.changed(nil)
 }
 
 // Break makes every read fail until the func that it returns is called.
@@ -128,6 +141,9 @@ func (s *Store) Close() error {
 			sub.fail(cdc.ErrClosed)
 		}
 	}
+	if len(s.disk.handles) == 0 {
+		s.disk.closeFile()
+	}
 	return nil
 }
 
@@ -147,6 +163,8 @@ func (s *Store) Bounds(ctx context.Context) (cdc.Bounds, error) {
 		b.Floor = min(b.Floor, b.Head)
 	case HeadUncommitted:
 		b.Head = b.Last
+	case LastIsHead:
+		b.Last = b.Head
 	case HeadCached:
 		b, s.cached = s.cached, b
 		if b.Epoch == "" {

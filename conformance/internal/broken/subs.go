@@ -34,13 +34,14 @@ func (s *Store) Subscribe(ctx context.Context) (cdc.Subscription, error) {
 }
 
 // Sever cuts the connection of every subscription: what is committed until it
-// is back, which is at once, goes by unheard.
-func (s *Store) Sever() {
+// is back, which is at once, goes by unheard. It returns how many there were.
+func (s *Store) Sever() int {
 	s.disk.mu.Lock()
 	defer s.disk.mu.Unlock()
 	for sub := range s.subs {
 		sub.deaf = true
 	}
+	return len(s.subs)
 }
 
 // publish hands the events over to every subscription; the disk is locked.
@@ -236,6 +237,8 @@ func (s *subscription) take(ctx context.Context) (events []cdc.Event, ok bool, e
 	defer d.mu.Unlock()
 	bug := s.store.bug
 	switch {
+	case s.err != nil && bug == ClosedIsSilent:
+		return nil, true, nil
 	case s.err != nil:
 		return nil, true, s.err
 	case s.ctx != nil && s.ctx.Err() != nil:
@@ -246,7 +249,7 @@ func (s *subscription) take(ctx context.Context) (events []cdc.Event, ok bool, e
 		}
 		return nil, true, context.Cause(ctx)
 	case s.lagged:
-		s.lagged = bug == LagNotRearmed
+		s.lagged = bug == LagNotRearmed || bug == LagForEver
 		if bug == LagNotRearmed && s.grown {
 			return nil, false, nil
 		}
@@ -254,9 +257,15 @@ func (s *subscription) take(ctx context.Context) (events []cdc.Event, ok bool, e
 		return nil, true, cdc.ErrLagged
 	case len(s.buffer) > 0 || s.grown:
 		events, s.buffer, s.grown = s.buffer, nil, false
-		if bug == SharedBytes {
+		switch bug {
+		case SharedBytes:
 			s.out = append(s.out[:0], events...)
 			events = s.out
+		case LiveTimeRounded:
+			events = slices.Clone(events)
+			for i := range events {
+				events[i].Time = events[i].Time.Truncate(time.Millisecond)
+			}
 		}
 		return events, true, nil
 	case bug == HotLoop:

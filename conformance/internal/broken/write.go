@@ -165,6 +165,7 @@ func (d *Disk) decide(t *Tx, commit bool) {
 		if d.bug != NumberedBefore {
 			sortBySeq(d.events)
 		}
+		d.changed(stable)
 	}
 	if d.bug == NotifyBeforeVisible {
 		d.publish(t.store, nil)
@@ -230,6 +231,7 @@ func (s *Store) Trim(ctx context.Context, seq uint64) (int, error) {
 	if s.bug == SeqReusedAfterTrim && len(d.events) == 0 {
 		d.bounds.Last, d.bounds.Head, d.bounds.Floor = 0, 0, 0
 	}
+	d.changed(nil)
 	return n, nil
 }
 
@@ -241,6 +243,13 @@ func (s *Store) Renew(ctx context.Context) (string, error) {
 	d := s.disk
 	defer d.mu.Unlock()
 	d.bounds.Epoch = cdc.NewEpoch()
+	switch s.bug {
+	case RenewLoses:
+		d.events, d.bounds.Floor, d.ids = nil, d.bounds.Head, map[string]uint64{}
+	case RenewForgetsIDs:
+		d.ids = map[string]uint64{}
+	}
+	d.changed(nil)
 	for handle := range d.handles {
 		for sub := range handle.subs {
 			if s.bug != RenewSilent {

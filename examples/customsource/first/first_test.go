@@ -40,12 +40,39 @@ func TestTheSuiteCatchesIt(t *testing.T) {
 	})
 }
 
-func casesOfTheTutorial(t *testing.T) (told []string) {
-	text, err := os.ReadFile("../../../docs/custom-source.md")
+// TestTheFailureIsTheOneThatTheTutorialShows compares line by line: what
+// follows … was left out.
+func TestTheFailureIsTheOneThatTheTutorialShows(t *testing.T) {
+	_, shown, ok := strings.Cut(read(t, tutorial), "```text\nResumable/")
+	shown, _, closed := strings.Cut(shown, "```")
+	if !ok || !closed {
+		t.Fatal("the tutorial shows no failure")
+	}
+	report := conformance.Check(t.Context(), conformance.Harness{Open: open}, &conformance.Options{Cases: []string{"Resumable/Foreign"}, Dir: t.TempDir()})
+	got := report.Err().Error()
+	for line := range strings.Lines("Resumable/" + shown) {
+		want, _, _ := strings.Cut(strings.TrimSpace(line), "…")
+		_, rest, ok := strings.Cut(got, want)
+		if !ok {
+			t.Fatalf("the tutorial shows the line %q, which does not come next in\n%s", want, got)
+		}
+		got = rest
+	}
+}
+
+const tutorial = "../../../docs/custom-source.md"
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(text)) {
+	return string(text)
+}
+
+func casesOfTheTutorial(t *testing.T) (told []string) {
+	for line := range strings.Lines(read(t, tutorial)) {
 		if name, ok := strings.CutPrefix(line, "- `"); ok {
 			name, _, _ = strings.Cut(name, "`")
 			told = append(told, name)

@@ -1,9 +1,10 @@
 -- Common beginning of every script. KEYS[1] is the log's hash: v, epoch, floor,
 -- head, holes (entries that other programs removed between floor and head), max
--- (bytes of the largest event) and i:<id> = seq for every event with an ID. KEYS[2] is its stream, whose entry
--- of seq n has the id n-0 and two fields: d, the data, and e, the texts with a
--- NUL between them: time in microseconds, ID, topic, type, key, and the names and
--- values of the metadata.
+-- (bytes of the largest event) and i:<id> = seq for every event with an ID.
+-- KEYS[2] is its stream, whose entry of seq n has the id n-0 and one field. Its
+-- name is the time in microseconds. Its value is ID, topic, type, key, how many
+-- names the metadata have (nothing for none), the names and values: each with a
+-- NUL behind it; then the data.
 --
 -- A script has checked everything before its first write, and its first write
 -- is one that the server refuses when it has no memory: so nothing is ever half
@@ -16,7 +17,7 @@ local function seq(id) return tonumber(string.match(id, '^%d+')) end
 -- alien is true for an entry that append.lua did not make.
 local function alien(entry)
   local fields = entry[2]
-  return #fields ~= 4 or fields[1] ~= 'e' or fields[3] ~= 'd'
+  return #fields ~= 2 or not string.match(fields[1], '^%d+$') or not string.match(fields[2], '^%Z*%z%Z*%z%Z*%z%Z*%z%d*%z')
 end
 
 -- create makes the hash. Where the stream survived it, the numbers go on above
@@ -37,7 +38,7 @@ local function create(epoch)
     end
   end
   local at = text(head)
-  redis.call('HSET', meta, 'v', '1', 'epoch', epoch, 'floor', at, 'head', at, 'holes', '0', 'max', '0')
+  redis.call('HSET', meta, 'v', '2', 'epoch', epoch, 'floor', at, 'head', at, 'holes', '0', 'max', '0')
   if head > 0 then redis.call('XTRIM', stream, 'MINID', text(head + 1) .. '-0') end
   return {epoch = epoch, floor = head, head = head, max = 0}
 end
@@ -46,6 +47,10 @@ end
 local function open(candidate)
   local m = redis.call('HMGET', meta, 'v', 'epoch', 'floor', 'head', 'max')
   if not m[1] then return create(candidate) end
-  if m[1] ~= '1' then return redis.error_reply('GAPLESSVERSION ' .. m[1]) end
-  return {epoch = m[2], floor = tonumber(m[3]), head = tonumber(m[4]), max = tonumber(m[5])}
+  if m[1] ~= '2' then return redis.error_reply('GAPLESSVERSION ' .. m[1]) end
+  local log = {epoch = m[2], floor = tonumber(m[3]), head = tonumber(m[4]), max = tonumber(m[5])}
+  if not (log.epoch and log.floor and log.head and log.max) then
+    return redis.error_reply('GAPLESSDAMAGED ' .. meta)
+  end
+  return log
 end

@@ -14,9 +14,9 @@ if redis.call('HLEN', meta) > 6 then
     if #entries == 0 then at = target end
     for _, entry in ipairs(entries) do
       at = seq(entry[1])
-      local id = string.match(entry[2][2], '^%d+%z([^%z]*)')
+      local id = string.match(entry[2][2], '^%Z*')
       if id ~= '' then ids[#ids + 1] = 'i:' .. id end
-      bytes = bytes + #entry[2][4]
+      bytes = bytes + #entry[2][2]
     end
     if bytes > 8388608 then target = at end
   end

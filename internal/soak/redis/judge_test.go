@@ -1,4 +1,4 @@
-package redislog_test
+package redis_test
 
 import (
 	"errors"
@@ -74,11 +74,11 @@ func (f *campaignFollower) reset(r *cdc.ResetError) {
 // result of one kind of fault.
 type result struct {
 	acknowledged, unknown, delivered int64
-	resets, silent                   int
+	lost, resets, silent             int
 }
 
 // judge ends the writers, lets every follower reach the end and compares.
-func (c *campaign) judge(loses bool) result {
+func (c *campaign) judge(loses loss) result {
 	c.t.Helper()
 	close(c.stop)
 	c.writers.Wait()
@@ -104,46 +104,49 @@ func (c *campaign) judge(loses bool) result {
 func (c *campaign) last() cdc.Cursor {
 	c.t.Helper()
 	e := cdc.Event{ID: "last", Type: "n"}
-	r, err := c.logs[0].Append(c.ctx, e)
-	for tries := 0; errors.Is(err, cdc.ErrUnknownOutcome) && tries < 100; tries++ {
-		time.Sleep(10 * time.Millisecond)
+	var r cdc.Receipt
+	c.await("the last append", func() bool {
+		var err error
 		r, err = c.logs[0].Append(c.ctx, e)
-	}
-	if err != nil {
-		c.t.Fatal(err)
-	}
+		return err == nil
+	})
 	return r.Cursor()
 }
 
 // compare judges all that has not been told to be lost: the log as it is, the
 // appends of its epoch, and each follower's events since its last reset. Those
 // may have begun under an older epoch only if the follower was never told.
-func (c *campaign) compare(end cdc.Cursor, loses bool) result {
+func (c *campaign) compare(end cdc.Cursor, loses loss) result {
 	c.t.Helper()
-	r := result{acknowledged: c.appended.Load(), unknown: c.unknown.Load()}
-	floor := bounds(c.t, c.logs[0]).Floor
-	all := readAll(c.t, c.logs[0], cdc.Cursor{Epoch: end.Epoch, Seq: floor}, 500)
-	stored := map[uint64]string{}
+	r := result{acknowledged: c.acknowledged(), unknown: c.unknown.Load()}
+	floor, all := c.readAll(end.Epoch)
+	stored, ids := map[uint64]string{}, map[string]bool{}
 	judged := &verify.History{}
 	log := judged.Log("log")
 	log.Begin(cdc.Cursor{Epoch: end.Epoch, Seq: floor})
 	for _, e := range all {
-		stored[e.Seq] = e.Tag()
+		stored[e.Seq], ids[e.ID] = e.Tag(), true
 		log.Add(e.Seq, verify.RecordOf(e))
 	}
 	for _, a := range c.history.Appends {
+		if !ids[a.Records[0].ID] {
+			r.lost++
+		}
 		if a.Epoch == end.Epoch {
 			judged.Append(a)
-		} else if !loses {
+		} else if loses == nothing {
 			r.silent++
 			c.t.Errorf("the epoch changed from %s to %s though nothing was lost", a.Epoch, end.Epoch)
 			break
 		}
 	}
+	if r.lost > 0 && loses < maybe {
+		c.t.Errorf("%d acknowledged events are lost", r.lost)
+	}
 	for _, f := range c.followers {
 		r.delivered += int64(f.delivered)
 		r.resets += len(f.resets)
-		if len(f.resets) > 0 && !loses {
+		if len(f.resets) > 0 && loses == nothing {
 			c.t.Errorf("%s was reset though nothing was lost: %v", f.name, f.resets[0])
 		}
 		if text := f.check(stored); text != "" {
@@ -157,7 +160,7 @@ func (c *campaign) compare(end cdc.Cursor, loses bool) result {
 		}
 		s.Finish(errors.New("the campaign is over"))
 	}
-	if loses && r.resets == 0 {
+	if loses == surely && (r.resets == 0 || r.lost == 0) {
 		c.t.Error("nothing was lost: the fault did not happen")
 	}
 	for _, v := range verify.Verify(judged) {
@@ -165,6 +168,27 @@ func (c *campaign) compare(end cdc.Cursor, loses bool) result {
 		c.t.Error(v)
 	}
 	return r
+}
+
+// readAll returns the log as it is now.
+func (c *campaign) readAll(epoch string) (floor uint64, all []cdc.Event) {
+	c.t.Helper()
+	b, err := c.logs[0].Bounds(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	at := cdc.Cursor{Epoch: epoch, Seq: b.Floor}
+	for {
+		page, err := c.logs[0].Read(c.t.Context(), at, 500)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		all = append(all, page.Events...)
+		if page.Next == at.Seq {
+			return b.Floor, all
+		}
+		at = cdc.Cursor{Epoch: epoch, Seq: page.Next}
+	}
 }
 
 // check compares what the follower has with the log, event by event.

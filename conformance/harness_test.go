@@ -1,0 +1,141 @@
+package conformance_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/conformance"
+	"github.com/gapless-go/gapless/conformance/internal/broken"
+)
+
+// TestALogThatCannotBeWrittenFails makes sure that a harness that can do
+// nothing does not pass by skipping everything.
+func TestALogThatCannotBeWrittenFails(t *testing.T) {
+	h := conformance.Harness{Open: func(context.Context, conformance.Place) (cdc.Log, error) {
+		return cdc.Poll(struct{ cdc.Source }{broken.NewDisk(broken.None).Open()}, nil), nil
+	}}
+	report := conformance.Check(t.Context(), h, &conformance.Options{Cases: []string{"Unique"}, Dir: t.TempDir()})
+	if len(report.Results) == 0 {
+		t.Fatal("no case ran")
+	}
+	for _, r := range report.Results {
+		if text := r.String(); len(r.Faults) == 0 || !strings.Contains(text, "set Harness.Append") {
+			t.Errorf("%s: want a failure that says to set Harness.Append, got %s (skipped: %q)", r.Case.Name(), text, r.Skipped)
+		}
+	}
+}
+
+// TestAnAbilityThatDoesNothingFails makes sure that no case passes though what
+// it is about did not happen, and that it says so.
+func TestAnAbilityThatDoesNothingFails(t *testing.T) {
+	first := map[conformance.Place]cdc.Log{}
+	for _, c := range []struct {
+		name string
+		dull func(*conformance.Harness)
+		want string
+		in   []string
+	}{
+		{"Trim", func(h *conformance.Harness) {
+			h.Trim = func(context.Context, cdc.Log, uint64) (int, error) { return 0, nil }
+		}, "Harness.Trim did nothing", []string{
+			"Resumable/Truncated", "Resumable/TrimExact", "Resumable/TrimAll", "Resumable/BeginningAfterTrim", "Resumable/TrimWhileReading",
+			"Resumable/TrimUnderStream", "Resumable/TrimUnderHub", "Durable/ReopenTrimmed", "Durable/SeqsNotReused", "Durable/BoundsOnlyGrow",
+			"Bounded/SlowAndTrimmed", "Bounded/SlowOverHub", "Idempotent/Trimmed",
+		}},
+		{"Renew", func(h *conformance.Harness) {
+			h.Renew = func(context.Context, cdc.Log) error { return nil }
+		}, "Harness.Renew did nothing", []string{
+			"Resumable/EpochUnderStream", "Resumable/EpochUnderHub", "Resumable/EpochBetweenReads", "Resumable/EpochEndsSubscription", "Durable/ReopenRenewed",
+		}},
+		{"Sever", func(h *conformance.Harness) {
+			h.Sever = func(context.Context, conformance.Place, cdc.Log) (int, error) { return 0, nil }
+		}, "Harness.Sever did nothing", []string{"Live/Severed"}},
+		{"Rewind", func(h *conformance.Harness) {
+			h.Rewind = func(context.Context, conformance.Place, cdc.Log, uint64) error { return nil }
+		}, "Harness.Rewind did nothing", []string{"Resumable/Rewound"}},
+		{"Break", func(h *conformance.Harness) {
+			h.Break = func(context.Context, conformance.Place, cdc.Log) (func(), error) { return func() {}, nil }
+		}, "Harness.Break did nothing", []string{"Reliable/StoreFails"}},
+		{"Second", func(h *conformance.Harness) {
+			open := h.Open
+			h.Open = func(ctx context.Context, at conformance.Place) (cdc.Log, error) {
+				log, err := open(ctx, at)
+				first[at] = log
+				return log, err
+			}
+			h.Second = func(_ context.Context, at conformance.Place) (cdc.Log, error) { return first[at], nil }
+		}, "Harness.Second did nothing", []string{"Live/SecondHandle", "Resumable/SecondHandle", "Live/HeadIsFresh"}},
+		{"Crash", func(h *conformance.Harness) {
+			h.Crash = &conformance.Crash{Command: func(ctx context.Context, _ conformance.Place) *exec.Cmd {
+				return exec.CommandContext(ctx, os.Args[0], "-test.list=^$")
+			}}
+		}, "it ended by itself after 0 appends", []string{"Durable/Killed"}},
+	} {
+		for _, name := range c.in {
+			t.Run(c.name+"/"+name, func(t *testing.T) {
+				h := harness(broken.None, broken.Source)
+				h.Follow, h.Hub = nil, nil
+				c.dull(&h)
+				r := conformance.Check(t.Context(), h, &conformance.Options{Cases: []string{name}, Dir: t.TempDir(), Patience: 5 * time.Second}).Results[0]
+				if text := r.String(); len(r.Faults) == 0 || !strings.Contains(text, c.want) {
+					t.Errorf("want a failure that says %q, got %s (skipped: %q)", c.want, text, r.Skipped)
+				}
+			})
+		}
+	}
+}
+
+// TestARewindThatAHubHearsOfLate: the Hub has the lost events in its tail and
+// serves them until its log wakes it. That is no fault of the log.
+func TestARewindThatAHubHearsOfLate(t *testing.T) {
+	below := harness(broken.None, broken.Source)
+	h := below
+	h.Follow, h.Hub = nil, nil
+	h.Open = func(ctx context.Context, at conformance.Place) (cdc.Log, error) {
+		log, err := below.Open(ctx, at)
+		return &deaf{Log: log}, err
+	}
+	h.Rewind = func(ctx context.Context, at conformance.Place, log cdc.Log, seq uint64) error {
+		time.Sleep(time.Second) // virtual: the Hub has read everything
+		log.(*deaf).until = time.Now().Add(time.Second)
+		return below.Rewind(ctx, at, log, seq)
+	}
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		report := conformance.Check(t.Context(), conformance.OverHub(h, nil), &conformance.Options{Cases: []string{"Resumable/Rewound"}, Dir: dir})
+		if err := report.Err(); err != nil || len(report.Results) != 1 {
+			t.Errorf("%d cases ran: %v", len(report.Results), err)
+		}
+	})
+}
+
+// deaf is a log whose subscriptions carry no events, and wake nobody until the
+// time.
+type deaf struct {
+	cdc.Log
+	until time.Time
+}
+
+func (d *deaf) Unwrap() cdc.Log { return d.Log }
+
+func (d *deaf) Subscribe(ctx context.Context) (cdc.Subscription, error) {
+	sub, err := d.Log.Subscribe(ctx)
+	return deafSubscription{sub, d}, err
+}
+
+type deafSubscription struct {
+	cdc.Subscription
+	log *deaf
+}
+
+func (s deafSubscription) Next(ctx context.Context) ([]cdc.Event, error) {
+	_, err := s.Subscription.Next(ctx)
+	time.Sleep(time.Until(s.log.until))
+	return nil, err
+}

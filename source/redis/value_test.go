@@ -1,0 +1,86 @@
+package redislog_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/internal/testserver"
+)
+
+// Whatever an event is, it comes back as it was: also where a part is empty, is
+// as large as a slab, or looks like another part.
+func TestEventsComeBackAsTheyWere(t *testing.T) {
+	t.Parallel()
+	l := openLog(t, newClient(t, testserver.StartRedis(t)), "x", nil)
+	var want []cdc.Event
+	for _, n := range []int{0, 1, 4095, 4096, 4097, 16 << 10, 16<<10 + 1, 100_000} {
+		many := map[string]string{}
+		for i := range min(n, 50) {
+			many[fmt.Sprint("k", i)] = fmt.Sprint("v", i)
+		}
+		want = append(want,
+			cdc.Event{Data: []byte(strings.Repeat("\x00", n))},
+			cdc.Event{ID: fmt.Sprint("id", n), Key: strings.Repeat("k", n), Data: []byte("\x002\x00a\x00b\x00")},
+			cdc.Event{Topic: strings.Repeat("é", n), Meta: many, Data: []byte("\r\n$-1\r\n")},
+			cdc.Event{Type: "1", Meta: map[string]string{"": "", "2": strings.Repeat("v", n)}},
+		)
+	}
+	for round := range 2 {
+		if round == 1 {
+			for i := range want {
+				want[i].ID = ""
+			}
+		}
+		receipt, err := l.Append(t.Context(), want...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, limit := range []int{1, 3, 512} {
+			got := readAll(t, l, cdc.Cursor{Epoch: receipt.Epoch, Seq: receipt.Seqs[0] - 1}, limit)
+			if len(got) != len(want) {
+				t.Fatalf("got %d events, want %d", len(got), len(want))
+			}
+			for i, e := range got {
+				w := want[i]
+				if e.ID != w.ID || e.Topic != w.Topic || e.Type != w.Type || e.Key != w.Key ||
+					string(e.Data) != string(w.Data) || fmt.Sprint(e.Meta) != fmt.Sprint(w.Meta) {
+					t.Fatalf("event %d of round %d differs", i, round)
+				}
+			}
+		}
+	}
+}
+
+// An entry in our numbers that we did not write is an error, and no event.
+func TestForeignEntryInOurNumbers(t *testing.T) {
+	t.Parallel()
+	for _, fields := range [][]any{
+		{"a", "b"},
+		{"a", "b", "c", "d"},
+		{"1795400000000000", "no texts"},
+		{"1795400000000000", "\x00\x00\x00\x009\x00k\x00"},
+		{"1795400000000000", "\x00\x00\x00\x00x\x00"},
+		{"1795400000000000", "\x00\x00\x00\x00-1\x00"},
+	} {
+		client := newClient(t, testserver.StartRedis(t))
+		l := openLog(t, client, "x", nil)
+		epoch := appendN(t, l, 1, 3).Epoch
+		_, err := client.TxPipelined(t.Context(), func(p redis.Pipeliner) error {
+			p.XDel(t.Context(), streamKey, "3-0")
+			p.Do(t.Context(), "XSETID", streamKey, "2-0")
+			p.XAdd(t.Context(), &redis.XAddArgs{Stream: streamKey, ID: "3-0", Values: fields})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := l.Read(t.Context(), cdc.Cursor{Epoch: epoch, Seq: 1}, 5)
+		if err == nil || !strings.Contains(err.Error(), "another program wrote it") {
+			t.Errorf("%q: got %v, %v", fields, page, err)
+		}
+	}
+}

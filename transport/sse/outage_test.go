@@ -1,0 +1,68 @@
+package sse_test
+
+import (
+	"context"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gapless-go/gapless/cdc"
+	memlog "github.com/gapless-go/gapless/source/mem"
+	"github.com/gapless-go/gapless/transport/sse"
+)
+
+// downLog fails every call.
+type downLog struct{ *memlog.Log }
+
+func (downLog) Bounds(context.Context) (cdc.Bounds, error) {
+	return cdc.Bounds{}, errors.New("store is down")
+}
+
+func TestStoreDownAtStart(t *testing.T) {
+	var told errorLog
+	handler, err := sse.NewHandler(downLog{memlog.New(nil)}, &sse.Options{OnError: told.add})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = handler.Close() }()
+	s := &server{Server: httptest.NewServer(handler)}
+	defer s.Close()
+	f := s.follow(t, "")
+	if got := f.want("cdc.reconnect"); got.retry == "" || got.id != "" {
+		t.Errorf("reconnect %+v, want a retry and no id, for there is none", got)
+	}
+	f.wantEnd()
+	f = s.follow(t, "", "Last-Event-ID", "abc.5.tag")
+	if got := f.want("cdc.reconnect"); got.id != "abc.5.tag" {
+		t.Errorf("reconnect %+v, want the cursor of the request", got)
+	}
+	f.wantEnd()
+	if !strings.Contains(told.all(), "store is down") {
+		t.Errorf("OnError was told %s", told.all())
+	}
+}
+
+func TestStoreDoesNotAnswer(t *testing.T) {
+	log := &hangingLog{Log: memlog.New(nil)}
+	handler, err := sse.NewHandler(log, &sse.Options{StartTimeout: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = handler.Close() }()
+	s := &server{Server: httptest.NewServer(handler)}
+	defer s.Close()
+	f := s.follow(t, "?after=7")
+	if got := f.want("cdc.reconnect"); got.id != "7" {
+		t.Errorf("reconnect %+v, want id 7", got)
+	}
+	f.wantEnd()
+}
+
+type hangingLog struct{ *memlog.Log }
+
+func (l *hangingLog) Bounds(ctx context.Context) (cdc.Bounds, error) {
+	<-ctx.Done()
+	return cdc.Bounds{}, context.Cause(ctx)
+}
