@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,12 +12,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gapless-go/gapless/internal/leaktest"
+	"github.com/gapless-go/gapless/internal/testserver"
 )
 
 // patience is how long anything may take before a test gives up on it.
@@ -56,7 +55,7 @@ type server struct {
 	cmd    *exec.Cmd
 	addr   string
 	url    string
-	stderr *safeBuffer
+	stderr *testserver.Output
 	ended  chan struct{} // closed when the process has ended
 }
 
@@ -87,7 +86,7 @@ func (s *server) restart(t *testing.T, db string, args ...string) *server {
 
 func launch(t *testing.T, args ...string) *server {
 	t.Helper()
-	s := &server{cmd: exec.Command(binary, args...), stderr: &safeBuffer{}, ended: make(chan struct{})}
+	s := &server{cmd: exec.Command(binary, args...), stderr: &testserver.Output{}, ended: make(chan struct{})}
 	s.cmd.Stderr = s.stderr
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -274,24 +273,4 @@ func frames(ctx context.Context, url, lastEventID string, each func(frame) bool)
 			}
 		}
 	}
-}
-
-// safeBuffer may be read while a process writes to it.
-type safeBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-// Write adds p.
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-// String is what was written.
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

@@ -210,7 +210,7 @@ function showFigures() {
   const filtered = Object.values(filter).some(Boolean);
   $('gaps').textContent = filtered ? '–' : numbers.format(counts.gaps);
   $('gaps').className = counts.gaps && !filtered ? 'bad' : '';
-  $('gapsnote').textContent = filtered ? 'filtered' : '';
+  $('gapsnote').textContent = filtered ? 'filtered' : counts.gaps ? 'events are missing' : 'none missing';
 }
 
 const rates = new Array(60).fill(0);
@@ -328,6 +328,7 @@ function note(kind, text) {
 function showShell() {
   const query = new URLSearchParams({ after: 'beginning' });
   for (const [name, value] of Object.entries(filter)) if (value) query.append(name, value);
+  $('tryit').textContent = `curl -N '${location.origin}/events?after=beginning'`;
   $('shell').textContent = `# follow\ncurl -N '${location.origin}/events?${query}'\n\n# append\n` +
     `curl ${location.origin}/events \\\n  -H 'Content-Type: application/json' \\\n  -d '{"type":"hello","data":{"from":"curl"}}'`;
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/internal/webdriver"
 	memlog "github.com/gapless-go/gapless/source/mem"
 	"github.com/gapless-go/gapless/transport/sse"
 	"github.com/gapless-go/gapless/transport/sse/statuspage"
@@ -37,20 +38,19 @@ func TestScreenshots(t *testing.T) {
 		length = 2*time.Minute + 3*time.Second
 	}
 	s := startShow(t)
-	b := startBrowser(t)
-	b.resize(1280, 1000, false)
-	b.cdp("Emulation.setScrollbarsHidden", map[string]any{"hidden": true}, nil)
-	b.call("POST", "/url", fmt.Sprintf(`{"url":"%s/status"}`, s.URL), nil)
-	b.await("document.body.dataset.state === 'live'")
+	b := webdriver.Start(t)
+	b.Resize(1280, 1000, false)
+	b.Open(s.URL + "/status")
+	b.Await("document.body.dataset.state === 'live'")
 	time.Sleep(length)
 	for _, shot := range []struct {
 		name, scheme  string
 		width, height int
 	}{{"status.png", "light", 1280, 1000}, {"status-dark.png", "dark", 1280, 1000}, {"status-phone.png", "light", 390, 844}, {"status-phone-dark.png", "dark", 390, 2600}} {
-		b.resize(shot.width, shot.height, shot.width < 500)
-		b.cdp("Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": shot.scheme}}}, nil)
+		b.Resize(shot.width, shot.height, shot.width < 500)
+		b.Prefer("prefers-color-scheme", shot.scheme)
 		time.Sleep(1500 * time.Millisecond) // drawn anew
-		if err := os.WriteFile(filepath.Join(dir, shot.name), b.screenshot(), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, shot.name), b.Screenshot(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -6,6 +6,7 @@
 const INTERVAL_MS = 1000;
 const TIMEOUT_MS = 5000;
 const SPAN_MS = 120_000; // of the charts
+const LATE_S = 1; // a stream that is further behind is marked
 const TOP = 8, BOTTOM = 18, LEFT = 38; // room around a plot for its labels
 
 const $ = (id) => document.getElementById(id);
@@ -124,7 +125,7 @@ function drawFacts(d) {
   put('hitnote', 'of ' + count(reads));
   const resets = sum(d.resets);
   put('resets', count(resets), resets > 0 ? 'bad' : '');
-  put('resetnote', 'of ' + count(d.streams.opened));
+  put('resetnote', 'in ' + count(d.streams.opened) + ' streams');
   put('failures', count(d.errors.count), d.errors.count > 0 ? 'bad' : '');
   put('failurenote', d.errors.count > 0 ? 'last ' + ago(d.errors.recent[0].time) : '');
 }
@@ -152,7 +153,7 @@ function row(one) {
   const kind = { live: 'live', replaying: 'replay' }[one.state] || '';
   const state = element('td', 'state');
   state.append(element('span', 'status ' + kind, one.state));
-  const behind = element('td', 'num behind' + (one.lag.events ? '' : ' none'));
+  const behind = element('td', 'num behind' + (one.lag.events === 0 ? ' none' : one.lag.seconds >= LATE_S ? ' late' : ''));
   if (one.lag.events === 0) behind.append(one.state === 'starting' ? '–' : '0');
   else behind.append(count(one.lag.events) + ' ', element('small', '', since(one.lag)));
   const position = element('td', 'num position', one.state === 'starting' ? '–' : one.position);
@@ -196,7 +197,10 @@ function drawTail(t) {
   bar($('taileventsbar'), t.events, t.maxEvents);
   bar($('tailbytesbar'), t.bytes, t.maxBytes);
   const reads = t.hits + t.misses + t.errors;
-  put('reads', `${count(t.hits)} · ${count(t.misses)} · ${count(t.errors)}`);
+  put('reads', count(reads));
+  put('hits', count(t.hits));
+  put('misses', count(t.misses));
+  put('readerrors', count(t.errors));
   bar($('hitsbar'), t.hits, reads);
   bar($('missesbar'), t.misses, reads);
   bar($('errorsbar'), t.errors, reads);
@@ -336,7 +340,18 @@ for (const figure of document.querySelectorAll('figure')) {
     hover = { id: figure.id, x: e.clientX - svg.getBoundingClientRect().left };
     drawCharts();
   });
-  svg.addEventListener('pointerleave', () => { hover = null; drawCharts(); });
+  const leave = () => { hover = null; drawCharts(); };
+  svg.addEventListener('pointerleave', leave);
+  svg.addEventListener('blur', leave);
+  svg.addEventListener('keydown', (e) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
+    if (!step || points.length === 0) return;
+    e.preventDefault();
+    const second = 1000 / SPAN_MS * (svg.clientWidth - LEFT);
+    const x = (hover && hover.id === figure.id ? hover.x : svg.clientWidth) + step * second;
+    hover = { id: figure.id, x: Math.max(LEFT, Math.min(svg.clientWidth, x)) };
+    drawCharts();
+  });
 }
 
 $('pause').addEventListener('click', () => {
