@@ -11,6 +11,7 @@ package gaplessprom
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -29,8 +30,8 @@ type Collector struct {
 	reads   *prometheus.CounterVec // by where from
 	errors  prometheus.Counter
 
-	hub                        atomic.Pointer[cdc.Hub]
-	head, tail, lag, followers *prometheus.Desc
+	hub                                 atomic.Pointer[cdc.Hub]
+	head, tail, lag, waiting, followers *prometheus.Desc
 }
 
 var (
@@ -58,11 +59,12 @@ func New() *Collector {
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
 		}),
 		reads:  by("gapless_hub_reads_total", "Reads of followers, from the tail in memory or the log.", "from"),
-		errors: counter("gapless_source_errors_total", "Reads that the log failed."),
+		errors: counter("gapless_source_errors_total", "Failures of the log, met by followers or by the Hub."),
 
 		head:      prometheus.NewDesc("gapless_hub_head", "Newest seq that the Hub has.", nil, nil),
 		tail:      prometheus.NewDesc("gapless_hub_tail_bytes", "Bytes of events in the tail.", nil, nil),
 		lag:       prometheus.NewDesc("gapless_hub_lag_events", "Seqs that the slowest follower is behind the Hub.", nil, nil),
+		waiting:   prometheus.NewDesc("gapless_hub_lag_seconds", "Age of the oldest event that the slowest follower has not got; at least this, if it is behind the tail.", nil, nil),
 		followers: prometheus.NewDesc("gapless_hub_followers", "Followers of the Hub, streams or not.", nil, nil),
 	}
 }
@@ -116,7 +118,7 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	for _, p := range c.parts() {
 		p.Describe(out)
 	}
-	for _, d := range []*prometheus.Desc{c.head, c.tail, c.lag, c.followers} {
+	for _, d := range []*prometheus.Desc{c.head, c.tail, c.lag, c.waiting, c.followers} {
 		out <- d
 	}
 }
@@ -137,5 +139,10 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.head, float64(s.End.Seq))
 	gauge(c.tail, float64(s.Bytes))
 	gauge(c.lag, float64(s.End.Seq-s.Slowest))
+	age := 0.0
+	if since, _ := hub.Waiting(s.Slowest); !since.IsZero() {
+		age = max(0, time.Since(since).Seconds())
+	}
+	gauge(c.waiting, age)
 	gauge(c.followers, float64(s.Followers))
 }

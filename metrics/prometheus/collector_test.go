@@ -2,11 +2,14 @@ package gaplessprom_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -62,7 +65,7 @@ gapless_events_sent_total{state="replaying"} 2
 # HELP gapless_hub_head Newest seq that the Hub has.
 # TYPE gapless_hub_head gauge
 gapless_hub_head 2
-# HELP gapless_source_errors_total Reads that the log failed.
+# HELP gapless_source_errors_total Failures of the log, met by followers or by the Hub.
 # TYPE gapless_source_errors_total counter
 gapless_source_errors_total 1
 # HELP gapless_streams Open streams.
@@ -87,4 +90,87 @@ gapless_streams_refused_total{reason="overload"} 1
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v %v", problems, err)
 	}
+}
+
+// A follower that stands still is behind by events and by a time that grows.
+func TestLagOfTheSlowestFollower(t *testing.T) {
+	log := memlog.New(nil)
+	hub := cdc.NewHub(log, nil)
+	defer func() { _ = hub.Close() }()
+	metrics := gaplessprom.New()
+	metrics.Watch(hub)
+	lag := func() (events, seconds float64) {
+		t.Helper()
+		registry := prometheus.NewPedanticRegistry()
+		registry.MustRegister(metrics)
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			switch f.GetName() {
+			case "gapless_hub_lag_events":
+				events = f.GetMetric()[0].GetGauge().GetValue()
+			case "gapless_hub_lag_seconds":
+				seconds = f.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		return events, seconds
+	}
+	next, stop := iter.Pull2(cdc.Follow(t.Context(), hub, cdc.Beginning, nil))
+	defer stop()
+	for live := false; !live; {
+		b, err, _ := next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		live = b.State == cdc.Live
+	}
+	if events, seconds := lag(); events != 0 || seconds != 0 {
+		t.Errorf("a follower that has everything is behind by %v events and %v s", events, seconds)
+	}
+	for range 2 {
+		if _, err := log.Append(t.Context(), cdc.Event{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	events, first := lag()
+	for ; events < 2; events, first = lag() { // until the Hub has both
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(time.Millisecond)
+	if _, later := lag(); first <= 0 || later <= first {
+		t.Errorf("behind by %v s, then by %v s", first, later)
+	}
+}
+
+// down is a log that cannot be reached.
+type down struct{ *memlog.Log }
+
+func (down) Subscribe(context.Context) (cdc.Subscription, error) {
+	return nil, errors.New("down")
+}
+
+func TestErrorsOfTheHubAreCounted(t *testing.T) {
+	metrics, told := gaplessprom.New(), make(chan error, 1)
+	hub := cdc.NewHub(down{memlog.New(nil)}, &cdc.HubOptions{Observer: metrics, OnError: func(err error) {
+		select {
+		case told <- err:
+		default:
+		}
+	}})
+	defer func() { _ = hub.Close() }()
+	<-told
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(metrics)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "gapless_source_errors_total" && f.GetMetric()[0].GetCounter().GetValue() >= 1 {
+			return
+		}
+	}
+	t.Error("no error is counted that nobody but the Hub met")
 }
