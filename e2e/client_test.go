@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"io"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gapless-go/gapless/e2e/clients/report"
+	"github.com/gapless-go/gapless/internal/testserver"
 )
 
 // kind is a client that people use.
@@ -71,7 +71,7 @@ func (k kind) start(t *testing.T, env []string, line func(report.Line), urls ...
 	cmd := exec.Command(command[0], append(command[1:], urls...)...)
 	cmd.Env = append(append(os.Environ(), "E2E_TMP="+t.TempDir()), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	stderr := &safeBuffer{}
+	stderr := &testserver.Output{}
 	cmd.Stderr = stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -117,24 +117,4 @@ func readLines(t *testing.T, k kind, out io.Reader, line func(report.Line)) {
 		}
 		line(l)
 	}
-}
-
-// safeBuffer may be read while a process writes to it.
-type safeBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-// Write adds p.
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-// String is what was written.
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

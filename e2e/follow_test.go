@@ -112,7 +112,7 @@ func TestEveryClientEndsExact(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), pick(3*time.Minute, 20*time.Minute))
 			defer cancel()
 			for i, k := range kinds {
-				f := &follower{t: t, name: k.name, seen: c.history.Stream(k.name), cutter: newCutter(t, front, pick[int64](96<<10, 256<<10))}
+				f := &follower{t: t, name: k.name, seen: c.history.Stream(k.name), cutter: newCutter(t, front, pick[int64](96<<10, 128<<10))}
 				c.followers = append(c.followers, f)
 				f.stop = k.start(t, env, f.line, fmt.Sprintf("%s://%s/events?after=beginning&client=%d", s.scheme, f.cutter.addr(), i))
 			}
@@ -221,7 +221,7 @@ func (c *campaign) write(ctx context.Context) {
 		record := verify.Append{Outcome: verify.Acknowledged, Begin: c.history.Tick()}
 		for ; len(lines) < batch && i < c.total; i++ {
 			id := fmt.Sprintf("e%d", i)
-			lines = append(lines, fmt.Sprintf(`{"id":%q,"topic":"e2e","type":"tick","key":"%d","data":{"n":%d,"pad":%q}}`, id, i%100, i, strings.Repeat("x", i*37%200)))
+			lines = append(lines, fmt.Sprintf(`{"id":%q,"topic":"e2e","type":"tick","key":"%d","data":%s}`, id, i%100, payload(i)))
 			record.Records = append(record.Records, verify.Record{ID: id})
 		}
 		if err := c.server.post(ctx, lines); err != nil {
@@ -231,6 +231,22 @@ func (c *campaign) write(ctx context.Context) {
 		c.history.Append(record)
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// payload is the data of the i-th event: mostly short, some in several lines,
+// some with letters of several bytes, which cuts split, a few longer than what
+// clients buffer.
+func payload(i int) string {
+	pad := strings.Repeat("x", i*37%200)
+	switch {
+	case i%1000 == 500:
+		pad = strings.Repeat("long ", pick(4<<10, 14<<10))
+	case i%10 == 3:
+		return fmt.Sprintf("{\r\r  \"n\": %d,\r  \"pad\": %q\r}", i, pad)
+	case i%10 == 7:
+		pad = strings.Repeat("ä語🚀\u2028", i%20)
+	}
+	return fmt.Sprintf(`{"n":%d,"pad":"%s"}`, i, pad)
 }
 
 // judge compares the streams with each other and with the log.

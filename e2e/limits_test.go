@@ -72,37 +72,90 @@ func TestStreamsOutliveTheWriteTimeoutOfTheServer(t *testing.T) {
 	}
 }
 
+// A write deadline that has passed can be set anew on HTTP/1.1, but has ended
+// the stream on HTTP/2, though nothing was to be written: so it must be moved
+// before it passes, also in a silence.
+func TestAnExpiredWriteDeadlineEndsAStreamOnHTTP2(t *testing.T) {
+	const timeout = 100 * time.Millisecond
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("http2=%v", http2), func(t *testing.T) {
+			expire := func(w http.ResponseWriter, r *http.Request) {
+				c := http.NewResponseController(w)
+				fmt.Fprint(w, "id: 1\ndata: one\n\n")
+				c.Flush()
+				c.SetWriteDeadline(time.Now().Add(timeout))
+				select {
+				case <-time.After(5 * timeout):
+				case <-r.Context().Done():
+				}
+				c.SetWriteDeadline(time.Now().Add(time.Hour))
+				fmt.Fprint(w, "id: 2\ndata: two\n\n")
+			}
+			log := memlog.New(nil)
+			defer log.Close()
+			mux := http.NewServeMux()
+			mux.HandleFunc("/naive", expire)
+			mux.Handle("/events", newHandler(t, log, &sse.Options{Heartbeat: 5 * timeout, WriteTimeout: timeout}))
+			server := serve(t, mux, http2, nil)
+
+			last := ""
+			err := readStream(t.Context(), server.Client(), server.URL+"/naive", func(l report.Line) bool {
+				last = l.ID
+				return last != "2"
+			})
+			if want := map[bool]string{false: "2", true: "1"}[http2]; last != want {
+				t.Errorf("the plain stream ended at %s, want %s: %v", last, want, err)
+			}
+			checkpoints := 0
+			err = readStream(t.Context(), server.Client(), server.URL+"/events?heartbeat=event", func(l report.Line) bool {
+				if l.Event == "cdc.checkpoint" {
+					checkpoints++
+				}
+				return checkpoints < 3
+			})
+			if err != nil {
+				t.Errorf("after %d silences: %v", checkpoints, err)
+			}
+		})
+	}
+}
+
 // A browser has six connections for one server on HTTP/1.1: six streams leave
 // none for ordinary requests. HTTP/2 has one for all.
 func TestABrowserHasSixStreamsOnHTTP1(t *testing.T) {
 	needChromium(t)
-	for _, c := range []struct {
-		http2         bool
-		streams, open int
-		answered      bool
-	}{
-		{false, 5, 5, true},
-		{false, 20, 6, false},
-		{true, 20, 20, true},
-	} {
-		t.Run(fmt.Sprintf("http2=%v %d streams", c.http2, c.streams), func(t *testing.T) {
-			log := memlog.New(nil)
-			defer log.Close()
-			mux := http.NewServeMux()
-			mux.Handle("/events", newHandler(t, log, nil))
-			mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-			server := serve(t, mux, c.http2, nil)
-			var got struct {
-				Open     int
-				Answered bool
-			}
-			text := node(t, []string{"E2E_TMP=" + t.TempDir()}, "node/six.js", server.URL, fmt.Sprint(c.streams), fmt.Sprint(c.open))
-			if err := json.Unmarshal([]byte(text), &got); err != nil {
-				t.Fatalf("%v: %s", err, text)
-			}
-			if got.Open != c.open || got.Answered != c.answered {
-				t.Errorf("%d streams are open, and a request is answered: %v; want %d and %v", got.Open, got.Answered, c.open, c.answered)
-			}
-		})
+	type result struct {
+		Open     int  `json:"open"`
+		Answered bool `json:"answered"`
+	}
+	type example struct {
+		Base    string `json:"base"`
+		Streams int    `json:"streams"`
+		result
+	}
+	var args []string
+	examples := []example{{"HTTP/1.1", 5, result{5, true}}, {"HTTP/1.1", 6, result{6, false}}, {"HTTP/1.1", 20, result{6, false}}, {"HTTP/2", 20, result{20, true}}}
+	for _, e := range examples {
+		log := memlog.New(nil)
+		t.Cleanup(func() { log.Close() })
+		mux := http.NewServeMux()
+		mux.Handle("/events", newHandler(t, log, nil))
+		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+		e.Base = serve(t, mux, e.Base == "HTTP/2", nil).URL
+		text, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, string(text))
+	}
+	var got []result
+	text := node(t, []string{"E2E_TMP=" + t.TempDir()}, append([]string{"node/six.js"}, args...)...)
+	if err := json.Unmarshal([]byte(text), &got); err != nil || len(got) != len(examples) {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for i, e := range examples {
+		if got[i] != e.result {
+			t.Errorf("%s, %d streams: open and an ordinary request answered: %+v, want %+v", e.Base, e.Streams, got[i], e.result)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -88,7 +89,10 @@ func exists(name string) bool {
 func node(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	needNode(t)
-	cmd := exec.CommandContext(t.Context(), "node", args...)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", args...)
+	cmd.WaitDelay = time.Second
 	cmd.Env = append(os.Environ(), env...)
 	in, err := cmd.StdinPipe() // its end would end the program
 	if err != nil {

@@ -16,23 +16,40 @@ import (
 	"github.com/gapless-go/gapless/transport/sse"
 )
 
-const followPage = `<!doctype html><title>test</title><script type="module">
+const followPage = `<!doctype html><title>test</title><script>
+window.errors = []
+window.addEventListener('error', (e) => window.errors.push(String(e.message)))
+window.sources = []
+window.EventSource = class extends EventSource {
+  constructor(url) { super(url); window.sources.push(this) }
+}
+</script><script type="module">
 import { follow } from '/gapless.js'
 window.got = []
 window.resets = []
-follow({
+window.lives = 0
+window.onevent = () => {}
+window.reload = () => window.resets.length === 1 ? Promise.reject(new Error('no')) : new Promise((resolve) => { window.reloaded = resolve })
+window.stop = follow({
   url: '/events', heartbeat: 400, retry: 100,
-  onEvent: (e) => window.got.push(e),
-  onReset: (r) => {
-    window.resets.push(r)
-    return window.resets.length === 1 ? Promise.reject(new Error('no')) : new Promise((resolve) => { window.reloaded = resolve })
-  },
+  onEvent: (e) => { window.got.push(e); window.onevent(e) },
+  onReset: (r) => { window.resets.push(r); return window.reload(r) },
+  onLive: () => window.lives++,
 })
 </script>`
 
 // The TypeScript client keeps its promises in Chromium.
-func TestTheTypeScriptClientInChromium(t *testing.T) {
+func TestTheTypeScriptClientInChromium(t *testing.T) { drivePages(t, "page") }
+
+// It keeps them when tabs hang and crash, storage is full or refused, and
+// handlers throw.
+func TestTabsInTroubleInChromium(t *testing.T) { drivePages(t, "tabs") }
+
+// drivePages runs a program that drives pages of a server, and says ok.
+func drivePages(t *testing.T, program string) {
+	t.Helper()
 	needChromium(t)
+	t.Parallel()
 	dir := t.TempDir()
 	node(t, nil, "node_modules/typescript/bin/tsc", "-p", "../clients/typescript/tsconfig.json", "--outDir", dir)
 	script, err := os.ReadFile(filepath.Join(dir, "gapless.js"))
@@ -43,9 +60,33 @@ func TestTheTypeScriptClientInChromium(t *testing.T) {
 	defer log.Close()
 	h := &pageServer{t: t, log: log, stream: newHandler(t, log, &sse.Options{Heartbeat: 200 * time.Millisecond, Retry: 50 * time.Millisecond}), script: script, mode: "serve", stop: make(chan struct{})}
 	server := serve(t, h, false, nil)
-	if got := node(t, []string{"E2E_TMP=" + t.TempDir()}, "node/page.js", server.URL); strings.TrimSpace(got) != "ok" {
+	if got := node(t, []string{"E2E_TMP=" + t.TempDir()}, "node/"+program+".js", server.URL); strings.TrimSpace(got) != "ok" {
 		t.Errorf("got %s", got)
 	}
+}
+
+// The example in the client's README has the types that it says.
+func TestTheExampleOfTheTypeScriptClient(t *testing.T) {
+	needNode(t)
+	const folder = "../clients/typescript"
+	page, err := os.ReadFile(filepath.Join(folder, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```ts\n")
+	example, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("the README has no example")
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(folder)); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "example.ts")
+	if err := os.WriteFile(file, []byte(example+"declare function loadOrders(): Promise<void>\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	node(t, nil, "node_modules/typescript/bin/tsc", "--noEmit", "--strict", "--target", "ES2022", "--module", "ES2022", "--moduleResolution", "bundler", "--lib", "ES2022,DOM", "--skipLibCheck", file)
 }
 
 // pageServer serves the page, the stream and what the test needs to know.
@@ -59,7 +100,7 @@ type pageServer struct {
 	mode            string
 	stop            chan struct{} // closed when the mode changes
 	n               int           // events
-	open            int           // streams
+	open, opened    int           // streams
 	refused, silent int
 }
 
@@ -85,8 +126,19 @@ func (s *pageServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.mode = r.FormValue("mode")
 		close(s.stop)
 		s.stop = make(chan struct{})
+	case "/blank":
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, "<!doctype html><title>blank</title>")
 	case "/streams":
 		s.count(w, &s.open)
+	case "/opened":
+		s.count(w, &s.opened)
+	case "/resets":
+		resets := 0
+		for _, n := range s.stream.Status().Resets {
+			resets += int(n)
+		}
+		fmt.Fprint(w, resets)
 	case "/refused":
 		s.count(w, &s.refused)
 	case "/silent":
@@ -113,6 +165,7 @@ func (s *pageServer) events(w http.ResponseWriter, r *http.Request) {
 		s.silent++
 	}
 	s.open++
+	s.opened++
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()

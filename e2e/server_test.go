@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gapless-go/gapless/internal/testserver"
 )
 
 // server is a process that keeps its address and its log when it is started
@@ -25,7 +27,7 @@ type server struct {
 	scheme string
 	addr   string
 	http   *http.Client
-	stderr safeBuffer
+	stderr testserver.Output
 	cmd    *exec.Cmd
 }
 
@@ -160,7 +162,7 @@ func startNginx(t *testing.T, upstream string) string {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(nginx, "-p", dir, "-e", filepath.Join(dir, "error.log"), "-c", config, "-g", "daemon off;")
-	stderr := &safeBuffer{}
+	stderr := &testserver.Output{}
 	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

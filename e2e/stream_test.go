@@ -30,6 +30,7 @@ func readStream(ctx context.Context, client *http.Client, url string, each func(
 		return fmt.Errorf("got %d %s", resp.StatusCode, text)
 	}
 	var l report.Line
+	var data []string
 	for lines := bufio.NewReader(resp.Body); ; {
 		line, err := lines.ReadString('\n')
 		if err != nil {
@@ -43,13 +44,14 @@ func readStream(ctx context.Context, client *http.Client, url string, each func(
 		case "id":
 			l.ID = value
 		case "data":
-			l.Data += value
+			data = append(data, value)
 		case "":
+			l.Data = strings.Join(data, "\n")
 			if line == "\n" && l != (report.Line{}) {
 				if !each(l) {
 					return nil
 				}
-				l = report.Line{}
+				l, data = report.Line{}, nil
 			}
 		}
 	}

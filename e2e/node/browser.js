@@ -1,5 +1,5 @@
 // Starts headless Chromium with a profile of its own and opens a page.
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
@@ -9,8 +9,13 @@ const executablePath =
   ['/usr/bin/chromium', '/usr/bin/google-chrome', '/usr/bin/chromium-browser'].find((p) => existsSync(p))
 
 /** open resolves with a context and a page that shows the URL, however often the connection is cut. */
-export async function open(url) {
+export async function open(url, { cookies } = {}) {
   const profile = mkdtempSync(join(process.env.E2E_TMP ?? tmpdir(), 'chromium-'))
+  if (cookies === 'refused') {
+    // As a user does in the settings: with the cookies go storage and locks.
+    mkdirSync(join(profile, 'Default'))
+    writeFileSync(join(profile, 'Default', 'Preferences'), JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }))
+  }
   const context = await chromium.launchPersistentContext(profile, {
     executablePath,
     headless: true,

@@ -1,22 +1,10 @@
 // Drives pages with the TypeScript client: node page.js BASE. Fails with what
-// went wrong. The server has GET /streams, and POST /append, /mode and /trim.
+// went wrong.
 import assert from 'node:assert/strict'
 import { open } from './browser.js'
+import { base, got, has, number, post, sequence, stored, streams, until } from './pages.js'
 
-const base = process.argv[2]
 const { context, page: first } = await open(base + '/')
-const post = async (path) => assert.equal((await fetch(base + path, { method: 'POST' })).status, 200)
-const streams = async () => Number(await (await fetch(base + '/streams')).text())
-const until = async (what, done) => {
-  for (let i = 0; !(await done()); i++) {
-    assert.ok(i < 1500, `waited for ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-}
-const got = (page) => page.evaluate(() => window.got.map((e) => e.data.n))
-const stored = (page) => page.evaluate(() => localStorage.getItem(Object.keys(localStorage).find((k) => k.startsWith('gapless '))))
-const sequence = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
-const has = (page, from, to) => until(`${from} to ${to}`, async () => (await got(page)).at(-1) === to).then(async () => assert.deepEqual(await got(page), sequence(from, to)))
 
 // A first visit begins at the latest event; a later one where the last ended.
 await until('a stored cursor', () => stored(first))
@@ -43,14 +31,14 @@ assert.equal(await streams(), 1)
 // The browser gives up on 503: the client does not.
 await post('/mode?mode=refuse')
 await post('/append?n=2')
-await until('a refused request', async () => Number(await (await fetch(base + '/refused')).text()) >= 2)
+await until('a refused request', async () => (await number('/refused')) >= 2)
 await post('/mode?mode=serve')
 await has(second, 6, 12)
 
 // A connection that says nothing is given up after three heartbeats.
 await post('/mode?mode=silent')
 await post('/append?n=2')
-await until('a silent stream', async () => Number(await (await fetch(base + '/silent')).text()) >= 2)
+await until('a silent stream', async () => (await number('/silent')) >= 2)
 await post('/mode?mode=serve')
 await has(second, 6, 14)
 

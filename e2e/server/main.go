@@ -71,7 +71,9 @@ func run(addr, db, cert, key string) error {
 // appendAll appends the events of an NDJSON body, all or none.
 func appendAll(w http.ResponseWriter, r *http.Request, log *boltlog.Log) {
 	var events []cdc.Event
-	for lines := bufio.NewScanner(r.Body); lines.Scan(); {
+	lines := bufio.NewScanner(r.Body)
+	lines.Buffer(nil, 2<<20)
+	for lines.Scan() {
 		var in struct {
 			ID, Topic, Type, Key string
 			Data                 json.RawMessage
@@ -81,6 +83,10 @@ func appendAll(w http.ResponseWriter, r *http.Request, log *boltlog.Log) {
 			return
 		}
 		events = append(events, cdc.Event{ID: in.ID, Topic: in.Topic, Type: in.Type, Key: in.Key, Data: in.Data})
+	}
+	if err := lines.Err(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
 	}
 	receipt, err := log.Append(r.Context(), events...)
 	if err != nil {
