@@ -14,6 +14,7 @@ FUZZTIME ?= 30s
 SOAK     ?= ./...
 SOAKTIME ?= 60s
 BENCH    ?= .
+RUNS     ?= 1
 TESTFLAGS ?=
 LINT     := $(CURDIR)/bin/golangci-lint
 
@@ -68,6 +69,10 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 .PHONY: mutants
 mutants: ## every case of the conformance suite over every mutant; writes docs/mutants.md
 	GAPLESS_MUTANTS=write $(GO) test -count=1 -timeout 1h -v -run TestKillMatrix ./conformance
+
+.PHONY: alarms
+alarms: ## the suite over what is correct, RUNS times (1) with -race and -cpu 1,2,4: nothing may fail
+	$(GO) test -race -cpu 1,2,4 -count=$(RUNS) -timeout 12h -run '^(TestReferencePasses|TestReferenceInAFilePasses|TestReferenceUnderTheLibrary|TestNastyLogsPass)$$' ./conformance
 
 .PHONY: bench
 bench: ## every benchmark (BENCH=regexp)

@@ -222,3 +222,36 @@ func exports(t *testing.T, packages []string) func(string) (io.ReadCloser, error
 	}
 	return func(p string) (io.ReadCloser, error) { return os.Open(file[p]) }
 }
+
+// TestTheModuleOfTheTutorial runs the commands of docs/custom-source.md in a
+// new module with the files of the example, and of the suite one guarantee.
+func TestTheModuleOfTheTutorial(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"log.go", "log_test.go"} {
+		text := strings.ReplaceAll(read(t, path.Join("examples/customsource", name)), "github.com/gapless-go/gapless/examples/customsource", "example.com/mylog")
+		if err := os.WriteFile(path.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := ""
+	for _, b := range blocksOf("docs/custom-source.md", read(t, "docs/custom-source.md")) {
+		if b.marker == "tested by "+t.Name() {
+			script += b.text
+		}
+	}
+	for written, run := range map[string]string{"../gapless": here, " -failfast": " -failfast -run /Atomic"} {
+		if !strings.Contains(script, written) {
+			t.Fatalf("docs/custom-source.md has no %q in\n%s", written, script)
+		}
+		script = strings.ReplaceAll(script, written, run)
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-euc", script)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS: TestConformance/Atomic/OneView") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
