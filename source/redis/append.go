@@ -212,11 +212,6 @@ func (l *Log) send(batch []*request) {
 // appendBatch has receipts beside an error if too few replicas answered.
 func (l *Log) appendBatch(batch []*request) ([]cdc.Receipt, error) {
 	ctx := context.Background()
-	if l.suspect.Load() { // another server perhaps: look before anything is added to it
-		if _, err := l.current(ctx); err != nil {
-			return nil, err
-		}
-	}
 	k := l.track.ask()
 	touch := "0"
 	if l.opts.MinReplicas > 0 {
@@ -226,7 +221,8 @@ func (l *Log) appendBatch(batch []*request) ([]cdc.Receipt, error) {
 	for _, r := range batch {
 		events, ids, largest = events+len(r.values), ids+r.ids, max(largest, r.largest)
 	}
-	args := append(make([]any, 0, 6+events), cdc.NewEpoch(), k.bounds.Epoch, k.bounds.Last, touch, largest, ids)
+	args := append(make([]any, 0, 10+events), cdc.NewEpoch(), k.bounds.Epoch, k.bounds.Last, touch, largest, ids)
+	args = append(args, k.mark.Seq, k.mark.time, k.mark.size, k.mark.begin)
 	for _, r := range batch {
 		args = append(args, r.values...)
 	}

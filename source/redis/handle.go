@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 
@@ -18,9 +17,8 @@ type handle struct {
 	node   func(context.Context) (*redis.Client, error) // the master that has the key
 	stream string                                       // key of the stream
 
-	track   tracker
-	live    live
-	suspect atomic.Bool // a call failed on its way: the server may be another one now
+	track tracker
+	live  live
 
 	ctx        context.Context // ended by Close
 	cancel     context.CancelFunc

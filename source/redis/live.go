@@ -196,7 +196,6 @@ func (r *reader) session(watching func()) error {
 	for {
 		grown, err := r.await(conn, last, blockFor)
 		if err != nil {
-			r.handle.suspect.Store(true)
 			return err
 		}
 		before := last

@@ -30,8 +30,7 @@ func (l *Log) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, 
 func (l *Log) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
 	for range maxLooks {
 		count := l.pageCount(limit)
-		query := []any{"XRANGE", l.stream, entryID(after.Seq), "+", "COUNT", count + 1}
-		v, err := l.currentView(ctx, l.client, query)
+		v, err := l.currentView(ctx, l.client, &pageQuery{from: after.Seq, count: count + 1})
 		if err != nil {
 			return cdc.Page{}, err
 		}
@@ -42,6 +41,12 @@ func (l *Log) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, 
 		v.page.release()
 		if err != nil {
 			return cdc.Page{}, err
+		}
+		if v.diverged(entries) {
+			if err := l.wentBack(ctx, v); err != nil {
+				return cdc.Page{}, err
+			}
+			continue
 		}
 		page, hole, err := assemble(v.bounds, after, entries, count)
 		if err != nil {

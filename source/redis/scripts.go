@@ -57,9 +57,6 @@ func (l *Log) run(ctx context.Context, s script, args []any, replicas int) (any,
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
 		reply, err = l.eval(ctx, []any{"EVAL", s.source}, args, replicas)
 	}
-	if lost(err) {
-		l.suspect.Store(true)
-	}
 	return reply, err
 }
 

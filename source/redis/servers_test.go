@@ -266,6 +266,55 @@ func TestFailoverNoticedByAppend(t *testing.T) {
 	}
 }
 
+// New connections may reach another master while no call has failed: the next
+// one, whichever it is, finds out by an event that both have differently.
+func TestAnotherMasterWithoutAnError(t *testing.T) {
+	t.Parallel()
+	for what, call := range map[string]func(*redislog.Log, cdc.Cursor) error{
+		"append": func(l *redislog.Log, _ cdc.Cursor) error {
+			_, err := l.Append(t.Context(), cdc.Event{Type: "next"})
+			return err
+		},
+		"bounds": func(l *redislog.Log, _ cdc.Cursor) error {
+			_, err := l.Bounds(t.Context())
+			return err
+		},
+		"read": func(l *redislog.Log, beginning cdc.Cursor) error {
+			_, err := l.Read(t.Context(), beginning, 100)
+			if _, ok := errors.AsType[*cdc.ResetError](err); !ok {
+				return fmt.Errorf("got %v, want a reset", err)
+			}
+			return nil
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			f := startFailover(t)
+			// A connection that is not in use is closed and another one made.
+			client := redis.NewClient(&redis.Options{Addr: f.proxy.Addr, MaxRetries: -1, ConnMaxIdleTime: time.Millisecond})
+			t.Cleanup(func() { _ = client.Close() })
+			l := openLog(t, client, "x", nil)
+			old := appendN(t, l, 1, 10).Epoch
+			f.synced(t, "10")
+			f.detach(t)
+			appendN(t, l, 11, 5)
+			stranger := openLog(t, newClient(t, f.replica), "x", nil)
+			if r := appendN(t, stranger, 100, 9); r.Epoch != old { // knows of no loss
+				t.Fatalf("got epoch %s, want %s", r.Epoch, old)
+			}
+			f.proxy.Point(f.replica.Addr)
+			time.Sleep(10 * time.Millisecond)
+
+			if err := call(l, cdc.Cursor{Epoch: old}); err != nil {
+				t.Fatal(err)
+			}
+			if b := bounds(t, stranger); b.Epoch == old {
+				t.Errorf("the log has the epoch %s still, and events 11 to 15 that are not those acknowledged", old)
+			}
+		})
+	}
+}
+
 func TestSentinel(t *testing.T) {
 	t.Parallel()
 	master := testserver.StartRedis(t)

@@ -1,6 +1,7 @@
 package redislog
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -14,7 +15,7 @@ type tracker struct {
 	clock   uint64 // grows with every question
 	learned uint64 // clock when the epoch was learned
 	bounds  cdc.Bounds
-	mark    cdc.Cursor    // an event that was seen, with its tag
+	mark    mark
 	changed chan struct{} // closed at the next change; nil while nobody waits
 	closed  bool
 }
@@ -22,8 +23,32 @@ type tracker struct {
 // known is what the process knew before it asked.
 type known struct {
 	bounds cdc.Bounds
-	mark   cdc.Cursor
+	mark   mark
 	asked  uint64
+}
+
+// mark is the newest event that was read or appended; its seq is 0 if there is
+// none. A server that has another one in its place is not the one that was asked
+// before, or has gone back.
+type mark struct {
+	cdc.Cursor        // with its tag
+	time       int64  // microseconds, the name of its field
+	size       int    // bytes of its value
+	begin      string // of its value, at most markBytes
+}
+
+// markBytes is enough to hold the texts of most events, and an ID.
+const markBytes = 256
+
+func newMark(epoch string, e cdc.Event) mark {
+	m := mark{Cursor: e.Cursor(epoch), time: e.Time.UnixMicro()}
+	data := e.Data
+	e.Data = data[:min(len(data), markBytes)]
+	var value strings.Builder
+	writeValue(&value, &e)
+	m.size = value.Len() + len(data) - len(e.Data)
+	m.begin = value.String()[:min(value.Len(), markBytes)]
+	return m
 }
 
 // ask must be called before the server is asked.
@@ -44,7 +69,7 @@ func (t *tracker) answer(k known, b cdc.Bounds) {
 		if k.asked <= t.learned {
 			return
 		}
-		t.bounds, t.mark, t.learned = b, cdc.Cursor{}, t.clock
+		t.bounds, t.mark, t.learned = b, mark{}, t.clock
 		t.wake()
 		return
 	}
@@ -60,7 +85,7 @@ func (t *tracker) saw(epoch string, e cdc.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if epoch == t.bounds.Epoch && e.Seq > t.mark.Seq {
-		t.mark = e.Cursor(epoch)
+		t.mark = newMark(epoch, e)
 	}
 }
 

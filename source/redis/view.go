@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
@@ -26,32 +27,45 @@ type view struct {
 	holes  int64       // entries known to be missing between floor and head
 	length int64       // entries in the stream
 	page   *pageBuffer // reply to the page's XRANGE, nil if none was asked for
+	known  known       // before the look
 }
 
-// look takes a view in one transaction of the server, on the pool of c.
-func (l *Log) look(ctx context.Context, c redis.Cmdable, page, mark []any) (view, []byte, error) {
+// pageQuery asks for entries from that seq on.
+type pageQuery struct {
+	from  uint64
+	count int
+}
+
+// look takes a view in one transaction of the server, on the pool of c, with a
+// page unless that is nil. The mark is the reply to what finds out whether the
+// log still has the newest event that this process has seen: every look asks,
+// since the client may reach another server by a new connection at any time,
+// without an error that says so. It is nil if there is no such event, and for a
+// page that begins before it: that either has it or does not reach it.
+func (l *Log) look(ctx context.Context, c redis.Cmdable, page *pageQuery, k known) (v view, mark []byte, err error) {
 	pipe := c.TxPipeline()
 	meta := pipe.HMGet(ctx, l.meta, "v", "epoch", "floor", "head", "holes", "max")
 	length := pipe.XLen(ctx, l.stream)
 	var buffer *pageBuffer
 	if page != nil {
 		buffer = newPageBuffer()
-		_ = pipe.Process(ctx, buffer.cmd(ctx, page)) // the error comes with Exec
+		_ = pipe.Process(ctx, buffer.cmd(ctx, []any{"XRANGE", l.stream, entryID(page.from), "+", "COUNT", page.count})) // the error comes with Exec
 	}
 	var markCmd *redis.RawCmd
-	if mark != nil {
-		markCmd = redis.NewRawCmd(ctx, mark...)
+	if k.mark.Seq > 0 && (page == nil || page.from > k.mark.Seq) {
+		id := entryID(k.mark.Seq)
+		markCmd = redis.NewRawCmd(ctx, "XRANGE", l.stream, id, id)
 		_ = pipe.Process(ctx, markCmd)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return view{}, nil, l.reason(ctx, c, err)
 	}
-	v, err := parseView(meta.Val())
-	v.length, v.page = length.Val(), buffer
+	v, err = parseView(meta.Val())
+	v.length, v.page, v.known = length.Val(), buffer, k
 	if markCmd != nil {
-		return v, markCmd.Val(), err
+		mark = markCmd.Val()
 	}
-	return v, nil, err
+	return v, mark, err
 }
 
 // reason finds out why the server discarded a transaction: which it does not
@@ -105,30 +119,25 @@ func (l *Log) current(ctx context.Context) (cdc.Bounds, error) {
 // currentView takes a view and puts right what it shows: a log that is not
 // there is made, one that went back gets a new epoch, one whose stream others
 // have trimmed gets its floor.
-func (l *Log) currentView(ctx context.Context, c redis.Cmdable, page []any) (view, error) {
+func (l *Log) currentView(ctx context.Context, c redis.Cmdable, page *pageQuery) (view, error) {
 	cuts := 0
 	for range maxLooks {
 		k := l.track.ask()
-		suspect := l.suspect.Load()
-		v, mark, err := l.look(ctx, c, page, l.markQuery(suspect, k))
-		if err != nil && lost(err) {
-			l.suspect.Store(true)
+		v, mark, err := l.look(ctx, c, page, k)
+		if err != nil && cut(err) {
 			// The pool may hold several connections that were cut meanwhile.
-			if cuts++; cuts < maxLooks && cut(err) && ctx.Err() == nil {
+			if cuts++; cuts < maxLooks && ctx.Err() == nil {
 				continue
 			}
 		}
 		if err != nil {
 			return view{}, err
 		}
-		done, err := l.putRight(ctx, v, k, mark)
+		done, err := l.putRight(ctx, v, mark)
 		if err != nil {
 			return view{}, err
 		}
 		if done {
-			if suspect {
-				l.suspect.Store(false)
-			}
 			l.track.answer(k, v.bounds)
 			return v, nil
 		}
@@ -137,41 +146,46 @@ func (l *Log) currentView(ctx context.Context, c redis.Cmdable, page []any) (vie
 }
 
 // putRight returns true if there was nothing to do.
-func (l *Log) putRight(ctx context.Context, v view, k known, mark []byte) (bool, error) {
+func (l *Log) putRight(ctx context.Context, v view, mark []byte) (bool, error) {
+	k := v.known
 	switch {
 	case !v.exists:
 		_, err := l.renew(ctx, "none") // no epoch is called so: the log is made, or left as it is
 		return false, err
-	case v.bounds.Epoch == k.bounds.Epoch && v.bounds.Last < k.bounds.Last, l.diverged(v, k, mark):
-		_, err := l.renew(ctx, v.bounds.Epoch)
-		if err != nil {
-			return false, fmt.Errorf("the log went back from %d to %d, and its epoch could not be changed: %w", k.bounds.Last, v.bounds.Last, err)
-		}
-		return false, nil
+	case v.bounds.Epoch == k.bounds.Epoch && v.bounds.Last < k.bounds.Last, v.diverged(markOf(mark)):
+		return false, l.wentBack(ctx, v)
 	case v.tampered():
 		return false, l.repair(ctx, 0, 0)
 	}
 	return true, nil
 }
 
-// markQuery asks for the newest event that this process has seen, after
-// something made it suspect that the server is another one.
-func (l *Log) markQuery(suspect bool, k known) []any {
-	if !suspect || k.mark.Seq == 0 {
-		return nil
-	}
-	id := entryID(k.mark.Seq)
-	return []any{"XRANGE", l.stream, id, id}
-}
-
-// diverged reports whether the log has another event where it had the mark: it
-// went back and grew again.
-func (l *Log) diverged(v view, k known, mark []byte) bool {
-	if mark == nil || v.bounds.Epoch != k.mark.Epoch {
+// diverged reports whether one of the events, which the log has, is another one
+// than this process has seen in that place: it went back and grew again.
+func (v view) diverged(events []cdc.Event) bool {
+	mark := v.known.mark
+	if mark.Seq == 0 || v.bounds.Epoch != mark.Epoch {
 		return false
 	}
-	events, err := parseEntries(mark, 1)
-	return err == nil && len(events) == 1 && events[0].Tag() != k.mark.Tag
+	i, found := slices.BinarySearchFunc(events, mark.Seq, func(e cdc.Event, seq uint64) int { return cmp.Compare(e.Seq, seq) })
+	return found && !events[i].Time.IsZero() && events[i].Tag() != mark.Tag
+}
+
+func markOf(reply []byte) []cdc.Event {
+	events, err := parseEntries(reply, 1)
+	if err != nil {
+		return nil
+	}
+	return events
+}
+
+// wentBack changes the epoch of a log that lacks what this process has seen.
+func (l *Log) wentBack(ctx context.Context, v view) error {
+	_, err := l.renew(ctx, v.bounds.Epoch)
+	if err != nil {
+		return fmt.Errorf("the log went back from %d, now its last is %d, and its epoch could not be changed: %w", v.known.bounds.Last, v.bounds.Last, err)
+	}
+	return nil
 }
 
 // renew changes the epoch if it is the expected one; "" means whichever it is.

@@ -123,6 +123,23 @@ func (c *campaign) busyOn(handle int, n int64) {
 	c.await("appends: the log did not come back", func() bool { return c.appended[handle].Load() >= want })
 }
 
+// settle waits until every follower has got what the log has now.
+func (c *campaign) settle() {
+	c.t.Helper()
+	var now cdc.Bounds
+	c.await("bounds", func() bool {
+		var err error
+		now, err = c.logs[0].Bounds(c.ctx)
+		return err == nil
+	})
+	for _, f := range c.followers {
+		c.await(f.name+" to catch up", func() bool {
+			at := f.position()
+			return at.Epoch == now.Epoch && at.Seq >= now.Last
+		})
+	}
+}
+
 func (c *campaign) acknowledged() int64 {
 	var sum int64
 	for i := range c.appended {

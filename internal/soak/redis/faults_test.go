@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"math/rand/v2"
 	"os"
 	"testing"
 	"time"
@@ -60,6 +61,9 @@ func runCampaign(t *testing.T, faults []fault, rounds int) result {
 	for range rounds {
 		for _, f := range faults {
 			c.busy(20)
+			if rand.IntN(2) == 0 { // else the fault meets followers that are catching up
+				c.settle()
+			}
 			f.do(c)
 		}
 	}
