@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"testing"
 
@@ -10,7 +11,7 @@ import (
 // BenchmarkMemory reports what an event costs the server.
 func BenchmarkMemory(b *testing.B) {
 	const total = 100_000
-	for _, size := range []int{0, 200, 2000} {
+	for _, size := range []int{0, 100, 200, 500, 2000} {
 		for _, ids := range []bool{false, true} {
 			b.Run(fmt.Sprintf("data-%d/ids-%v", size, ids), func(b *testing.B) {
 				for range b.N {
@@ -21,7 +22,9 @@ func BenchmarkMemory(b *testing.B) {
 					for n := range total / len(events) {
 						for i := range events {
 							e := event()
+							e.Key = fmt.Sprintf("order-%06d", n*len(events)+i)
 							e.Data = make([]byte, size)
+							_, _ = rand.Read(e.Data) // no two are the same
 							if ids {
 								e.ID = fmt.Sprintf("%026d", n*len(events)+i) // as long as a ULID
 							}

@@ -83,15 +83,15 @@ func harness(t *testing.T, start func(testing.TB, ...string) *testserver.Redis) 
 // not get the rest.
 func rewind(ctx context.Context, at conformance.Place, log cdc.Log, seq uint64) error {
 	c, meta := log.(ownLog).client, "gapless:{"+at.Name+"}"
-	head, err := c.HGet(ctx, meta, "head").Uint64()
+	entries, err := c.XRange(ctx, meta+":log", strconv.FormatUint(seq+1, 10), "+").Result()
 	if err != nil {
 		return err
 	}
 	_, err = c.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		for n := head; n > seq; n-- {
-			p.XDel(ctx, meta+":log", strconv.FormatUint(n, 10)+"-0")
+		for _, e := range entries {
+			p.XDel(ctx, meta+":log", e.ID)
 		}
-		p.Do(ctx, "XSETID", meta+":log", strconv.FormatUint(seq, 10)+"-0")
+		p.Do(ctx, "XSETID", meta+":log", strconv.FormatUint(seq, 10)+"-99")
 		p.HSet(ctx, meta, "head", seq)
 		return nil
 	})

@@ -6,8 +6,9 @@
 // [Open] takes the application's own client, a *redis.Client (also one for
 // Sentinel) or a *redis.ClusterClient. A log has two keys in one cluster slot:
 // the hash gapless:{name} holds epoch, floor, head and the IDs, and the stream
-// gapless:{name}:log the events, entry n-0 for seq n. Scripts number and store
-// events in one atomic step; they are loaded on demand. Reads are plain XRANGE
+// gapless:{name}:log the events: entry s-k has those from s-k to s, up to eight
+// of one call. Scripts number and store events in one atomic step; they are
+// loaded on demand. Reads are plain XRANGE
 // pages in one transaction with the bounds. The live side is one blocking XREAD
 // for each [Log], on a connection of its own.
 //

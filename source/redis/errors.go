@@ -93,7 +93,7 @@ func explain(err error) error {
 	}
 	switch {
 	case strings.Contains(text, "equal or smaller than the target stream top item"):
-		return fmt.Errorf("%w: another program adds to this log's stream: XDEL its entries and XSETID the stream to the head", err)
+		return fmt.Errorf("%w: another program adds to this log's stream: XDEL its entries, and XSETID the stream to <head>-99", err)
 	case strings.Contains(text, "can't run this command") || strings.Contains(text, "No permissions"):
 		return fmt.Errorf("%w: the user lacks rights for a command of the script: it needs ~gapless:* with +@read +@write +time", err)
 	}

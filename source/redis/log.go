@@ -44,13 +44,14 @@ type Options struct {
 // Log is a log in one Redis stream, shared by any number of processes. All its
 // methods may be called concurrently. Use [Open].
 type Log struct {
-	handle  // its key is the stream
-	opts    Options
-	meta    string // key of the hash
-	scripts scripts
-	writer  writer
-	average atomic.Int64 // bytes of an event of the last page, 0 if none was read
-	largest atomic.Int64 // bytes of the largest event ever appended, as far as known
+	handle   // its key is the stream
+	opts     Options
+	meta     string // key of the hash
+	scripts  scripts
+	writer   writer
+	average  atomic.Int64 // bytes of an event of the last page, 0 if none was read
+	perEntry atomic.Int64 // events of an entry of the last page, 0 if none was read
+	largest  atomic.Int64 // bytes of the largest event ever appended, as far as known
 }
 
 var (
@@ -128,5 +129,5 @@ func (l *Log) Close() error {
 // watch takes a look for the live side.
 func (l *Log) watch(ctx context.Context, conn *redis.Client) (string, error) {
 	v, err := l.currentView(ctx, conn, nil)
-	return entryID(v.bounds.Last), err
+	return topID(v.bounds.Last), err
 }

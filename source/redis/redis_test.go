@@ -48,6 +48,20 @@ func appendN(t testing.TB, l *redislog.Log, from, n int) cdc.Receipt {
 	return last
 }
 
+// appendBatch appends n events in one call.
+func appendBatch(t testing.TB, l *redislog.Log, n int) cdc.Receipt {
+	t.Helper()
+	events := make([]cdc.Event, n)
+	for i := range events {
+		events[i] = cdc.Event{Type: "n", Data: fmt.Append(nil, i)}
+	}
+	r, err := l.Append(t.Context(), events...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 func bounds(t testing.TB, l cdc.Source) cdc.Bounds {
 	t.Helper()
 	b, err := l.Bounds(t.Context())

@@ -10,28 +10,30 @@ import (
 	"github.com/gapless-go/gapless/cdc"
 )
 
-// partsPerEntry are the name and the value of an entry's one field: the time in
-// microseconds, and the rest.
-const partsPerEntry = 2
-
 var errReply = errors.New("the server's reply is not what XRANGE returns")
 
-// parseEntries makes events of a raw reply to XRANGE. It is several times as
-// fast as the client's maps. An entry of another program, with other fields, is
-// returned with its seq alone, and no time.
-func parseEntries(raw []byte, room int) ([]cdc.Event, error) {
+// parseEntries makes events of a raw reply to XRANGE, and returns how many
+// entries they are. It is several times as fast as the client's maps. An entry of
+// another program, with other fields, is returned as one event with its seq
+// alone, and no time.
+func parseEntries(raw []byte, room int) (events []cdc.Event, entries int, err error) {
 	p := parser{rest: raw}
-	n := p.array()
-	events := make([]cdc.Event, 0, min(n, room))
-	for range n {
-		e := p.entry()
-		if p.err != nil {
-			return nil, p.err
+	entries = p.array()
+	events = make([]cdc.Event, 0, min(room, maxEventsPerEntry*entries))
+	for range entries {
+		if events = p.entry(events); p.err != nil {
+			return nil, 0, p.err
 		}
-		events = append(events, e)
 	}
-	return events, p.err
+	return events, entries, p.err
 }
+
+// What append.lua puts into one entry at most. An event that is larger has one
+// for itself.
+const (
+	maxEventsPerEntry = 8
+	maxEntryBytes     = 1900
+)
 
 // parser reads RESP from the front of rest. After an error everything is empty.
 type parser struct {
@@ -43,36 +45,56 @@ type parser struct {
 	err   error
 }
 
-// entry returns an event without a time for an entry of another program.
-func (p *parser) entry() cdc.Event {
+// entry adds the events of an entry.
+func (p *parser) entry(events []cdc.Event) []cdc.Event {
 	if p.array() != 2 {
 		p.fail(errReply)
-		return cdc.Event{}
 	}
-	id, _, _ := bytes.Cut(p.bulk(), []byte("-"))
-	seq, err := strconv.ParseUint(string(id), 10, 64)
-	if err != nil {
+	s, k, _ := bytes.Cut(p.bulk(), []byte("-"))
+	last, err1 := strconv.ParseUint(string(s), 10, 64)
+	before, err2 := strconv.ParseUint(string(k), 10, 64)
+	var parts [2 + maxEventsPerEntry][]byte
+	n := p.array()
+	for i := range n {
+		if part := p.bulk(); i < len(parts) {
+			parts[i] = part
+		}
+	}
+	if err := errors.Join(err1, err2); err != nil {
 		p.fail(err)
 	}
-	alien := cdc.Event{Seq: seq}
-	if n := p.array(); n != partsPerEntry {
-		for range n {
-			p.bulk()
+	if p.err != nil {
+		return events
+	}
+	if n <= len(parts) && before < maxEventsPerEntry && last > before {
+		if ours, ok := p.events(events, last-before, parts[:n]); ok && len(ours)-len(events) == int(before)+1 {
+			return ours
 		}
-		return alien
 	}
-	name, value := p.bulk(), p.bulk()
-	if p.err != nil || !p.at(name) {
-		return alien
+	return append(events, cdc.Event{Seq: last})
+}
+
+// events adds those from first on. It is false for parts that append.lua did not
+// write.
+func (p *parser) events(events []cdc.Event, first uint64, parts [][]byte) ([]cdc.Event, bool) {
+	if len(parts) < 2 || !p.at(parts[0]) {
+		return nil, false
 	}
-	end, pairs, ok := splitValue(value)
-	if !ok {
-		return alien
+	values := parts[1:]
+	if len(values[0]) == 0 { // makes the number of parts even
+		values = values[1:]
 	}
-	e := cdc.Event{Seq: seq, Time: p.time}
-	setTexts(&e, p.keepText(value[:end]), pairs)
-	e.Data = p.keep(value[end:])
-	return e
+	for i, value := range values {
+		end, pairs, ok := splitValue(value)
+		if !ok {
+			return nil, false
+		}
+		e := cdc.Event{Seq: first + uint64(i), Time: p.time}
+		setTexts(&e, p.keepText(value[:end]), pairs)
+		e.Data = p.keep(value[end:])
+		events = append(events, e)
+	}
+	return events, true
 }
 
 // at sets time. Events that were appended together have the same one.

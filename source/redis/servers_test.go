@@ -287,31 +287,37 @@ func TestAnotherMasterWithoutAnError(t *testing.T) {
 			return nil
 		},
 	} {
-		t.Run(what, func(t *testing.T) {
-			t.Parallel()
-			f := startFailover(t)
-			// A connection that is not in use is closed and another one made.
-			client := redis.NewClient(&redis.Options{Addr: f.proxy.Addr, MaxRetries: -1, ConnMaxIdleTime: time.Millisecond})
-			t.Cleanup(func() { _ = client.Close() })
-			l := openLog(t, client, "x", nil)
-			old := appendN(t, l, 1, 10).Epoch
-			f.synced(t, "10")
-			f.detach(t)
-			appendN(t, l, 11, 5)
-			stranger := openLog(t, newClient(t, f.replica), "x", nil)
-			if r := appendN(t, stranger, 100, 9); r.Epoch != old { // knows of no loss
-				t.Fatalf("got epoch %s, want %s", r.Epoch, old)
-			}
-			f.proxy.Point(f.replica.Addr)
-			time.Sleep(10 * time.Millisecond)
+		for _, batch := range []string{"singly", "in batches"} {
+			t.Run(what+"/"+batch, func(t *testing.T) {
+				t.Parallel()
+				f := startFailover(t)
+				add := appendBatch
+				if batch == "singly" {
+					add = func(t testing.TB, l *redislog.Log, n int) cdc.Receipt { return appendN(t, l, 1, n) }
+				}
+				// A connection that is not in use is closed and another one made.
+				client := redis.NewClient(&redis.Options{Addr: f.proxy.Addr, MaxRetries: -1, ConnMaxIdleTime: time.Millisecond})
+				t.Cleanup(func() { _ = client.Close() })
+				l := openLog(t, client, "x", nil)
+				old := appendN(t, l, 1, 10).Epoch
+				f.synced(t, "10")
+				f.detach(t)
+				add(t, l, 5)
+				stranger := openLog(t, newClient(t, f.replica), "x", nil)
+				if r := add(t, stranger, 9); r.Epoch != old { // knows of no loss
+					t.Fatalf("got epoch %s, want %s", r.Epoch, old)
+				}
+				f.proxy.Point(f.replica.Addr)
+				time.Sleep(10 * time.Millisecond)
 
-			if err := call(l, cdc.Cursor{Epoch: old}); err != nil {
-				t.Fatal(err)
-			}
-			if b := bounds(t, stranger); b.Epoch == old {
-				t.Errorf("the log has the epoch %s still, and events 11 to 15 that are not those acknowledged", old)
-			}
-		})
+				if err := call(l, cdc.Cursor{Epoch: old}); err != nil {
+					t.Fatal(err)
+				}
+				if b := bounds(t, stranger); b.Epoch == old {
+					t.Errorf("the log has the epoch %s still, and events 11 to 15 that are not those acknowledged", old)
+				}
+			})
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package redislog_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -65,24 +66,33 @@ func TestOtherProgramsRemove(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name    string
+		batch   bool // appended in one call: entries of events 1 to 8, and 9 and 10
 		damage  []any
 		good    []uint64 // cursors that go on
 		bad     []uint64 // cursors that are truncated
 		survive int      // events that can still be read from the floor
 	}{
-		{"XTRIM", []any{"XTRIM", streamKey, "MAXLEN", 4}, []uint64{6, 7, 10}, []uint64{0, 1, 5}, 4},
-		{"XTRIM all", []any{"XTRIM", streamKey, "MAXLEN", 0}, []uint64{10}, []uint64{0, 9}, 0},
-		{"DEL", []any{"DEL", streamKey}, []uint64{10}, []uint64{0, 9}, 0},
-		{"XDEL first", []any{"XDEL", streamKey, "1-0"}, []uint64{1, 5, 10}, []uint64{0}, 9},
-		{"XDEL middle", []any{"XDEL", streamKey, "5-0", "6-0"}, []uint64{10, 7, 6}, []uint64{4, 3, 0}, 4},
-		{"XDEL last", []any{"XDEL", streamKey, "10-0"}, []uint64{10}, []uint64{9, 0}, 0},
+		{"XTRIM", false, []any{"XTRIM", streamKey, "MAXLEN", 4}, []uint64{6, 7, 10}, []uint64{0, 1, 5}, 4},
+		{"XTRIM all", false, []any{"XTRIM", streamKey, "MAXLEN", 0}, []uint64{10}, []uint64{0, 9}, 0},
+		{"DEL", false, []any{"DEL", streamKey}, []uint64{10}, []uint64{0, 9}, 0},
+		{"XDEL first", false, []any{"XDEL", streamKey, "1-0"}, []uint64{1, 5, 10}, []uint64{0}, 9},
+		{"XDEL middle", false, []any{"XDEL", streamKey, "5-0", "6-0"}, []uint64{10, 7, 6}, []uint64{4, 3, 0}, 4},
+		{"XDEL last", false, []any{"XDEL", streamKey, "10-0"}, []uint64{10}, []uint64{9, 0}, 0},
+		{"XTRIM of a batch", true, []any{"XTRIM", streamKey, "MAXLEN", 1}, []uint64{8, 9, 10}, []uint64{0, 4, 7}, 2},
+		{"XTRIM that removes nothing", true, []any{"XTRIM", streamKey, "MINID", "5"}, []uint64{0, 3, 8, 9, 10}, nil, 10},
+		{"XDEL of a batch", true, []any{"XDEL", streamKey, "10-1"}, []uint64{10}, []uint64{9, 8, 5, 0}, 0},
 	} {
 		for _, c := range append(test.good, test.bad...) {
 			t.Run(test.name, func(t *testing.T) {
 				server := testserver.StartRedis(t)
 				client := newClient(t, server)
 				l := openLog(t, client, "x", nil)
-				epoch := appendN(t, l, 1, 10).Epoch
+				epoch := bounds(t, l).Epoch
+				if test.batch {
+					appendBatch(t, l, 10)
+				} else {
+					appendN(t, l, 1, 10)
+				}
 				if err := client.Do(t.Context(), test.damage...).Err(); err != nil {
 					t.Fatal(err)
 				}
@@ -107,6 +117,44 @@ func TestOtherProgramsRemove(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// An entry that holds more than was trimmed stays until its last event is.
+func TestTrimWithinAnEntry(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, testserver.StartRedis(t))
+	l := openLog(t, client, "x", nil)
+	events := make([]cdc.Event, 10)
+	for i := range events {
+		events[i] = cdc.Event{ID: fmt.Sprint("id", i+1), Data: fmt.Append(nil, i+1)}
+	}
+	epoch := bounds(t, l).Epoch
+	if _, err := l.Append(t.Context(), events...); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		seq     uint64
+		removed int
+		entries int64
+	}{{3, 3, 2}, {7, 4, 2}, {8, 1, 1}, {9, 1, 1}} {
+		n, err := l.Trim(t.Context(), step.seq)
+		if entries := client.XLen(t.Context(), streamKey).Val(); n != step.removed || err != nil || entries != step.entries {
+			t.Fatalf("trim %d: got %d, %v and %d entries, want %d and %d", step.seq, n, err, entries, step.removed, step.entries)
+		}
+		if b := bounds(t, l); b.Floor != step.seq || b.Epoch != epoch {
+			t.Errorf("trim %d: got %+v", step.seq, b)
+		}
+		_, err = l.Read(t.Context(), cdc.Cursor{Epoch: epoch, Seq: step.seq - 1}, 5)
+		_ = wantReset(t, err, cdc.ReasonTruncated)
+		if got := readAll(t, l, cdc.Cursor{Epoch: epoch, Seq: step.seq}, 2); len(got) != 10-int(step.seq) || got[0].Seq != step.seq+1 {
+			t.Errorf("trim %d: got %v", step.seq, got)
+		}
+	}
+	// An ID is known as long as its event is there.
+	r, err := l.Append(t.Context(), events[9], events[8], events[0])
+	if err != nil || fmt.Sprint(r.Seqs) != "[10 11 12]" {
+		t.Errorf("got %v, %v, want the duplicate 10 and two new events", r, err)
 	}
 }
 
@@ -238,12 +286,21 @@ func TestErrors(t *testing.T) {
 	})
 	t.Run("others add", func(t *testing.T) {
 		l := openLog(t, client, "adds", nil)
-		appendN(t, l, 1, 2)
-		do(t, "XADD", "gapless:{adds}:log", "*", "name", "value")
+		appendBatch(t, l, 2)
+		id := client.XAdd(t.Context(), &redis.XAddArgs{Stream: "gapless:{adds}:log", Values: []any{"name", "value"}}).Val()
 		_, err := l.Append(t.Context(), cdc.Event{}, cdc.Event{})
 		wantError(t, err, "another program adds")
-		if got := readAll(t, l, cdc.Cursor{Epoch: bounds(t, l).Epoch}, 10); len(got) != 2 {
+		beginning := cdc.Cursor{Epoch: bounds(t, l).Epoch}
+		if got := readAll(t, l, beginning, 10); len(got) != 2 {
 			t.Errorf("got %d events, want our 2", len(got))
+		}
+		do(t, "XDEL", "gapless:{adds}:log", id) // what the error says
+		do(t, "XSETID", "gapless:{adds}:log", "2-99")
+		if r := appendBatch(t, l, 3); r.Seqs[0] != 3 {
+			t.Errorf("got %v, want 3 to 5", r.Seqs)
+		}
+		if got := readAll(t, l, beginning, 10); len(got) != 5 {
+			t.Errorf("got %d events, want 5", len(got))
 		}
 	})
 	t.Run("name", func(t *testing.T) {

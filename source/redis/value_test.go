@@ -55,6 +55,72 @@ func TestEventsComeBackAsTheyWere(t *testing.T) {
 	}
 }
 
+// Events of one call share entries; whatever the page, none is seen of that.
+func TestEventsShareEntries(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, testserver.StartRedis(t))
+	l := openLog(t, client, "x", nil)
+	epoch := bounds(t, l).Epoch
+	var want []string // ids
+	head := 0
+	entry := func(n int) {
+		head += n
+		want = append(want, fmt.Sprintf("%d-%d", head, n-1))
+	}
+	for n := 1; n <= 20; n++ {
+		appendBatch(t, l, n)
+		for left := n; left > 0; left -= 8 {
+			entry(min(left, 8))
+		}
+	}
+	small, large := cdc.Event{Data: make([]byte, 800)}, cdc.Event{Data: make([]byte, 5000)}
+	if _, err := l.Append(t.Context(), small, small, small, large, large, small); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{2, 1, 1, 1, 1} {
+		entry(n)
+	}
+	// Duplicates lie between new events.
+	if _, err := l.Append(t.Context(), cdc.Event{ID: "a"}, cdc.Event{ID: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	entry(2)
+	r, err := l.Append(t.Context(), cdc.Event{ID: "c"}, cdc.Event{}, cdc.Event{ID: "a"}, cdc.Event{ID: "d"}, cdc.Event{ID: "c"}, cdc.Event{ID: "e"})
+	if err != nil || fmt.Sprint(r.Seqs) != fmt.Sprint([]int{head + 1, head + 2, head - 1, head + 3, head + 1, head + 4}) {
+		t.Fatalf("got %v, %v after head %d", r.Seqs, err, head)
+	}
+	entry(2)
+	entry(1)
+	entry(1)
+
+	var got []string
+	for _, m := range client.XRange(t.Context(), streamKey, "-", "+").Val() {
+		got = append(got, m.ID)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("got entries\n%v\nwant\n%v", got, want)
+	}
+	events := readAll(t, l, cdc.Cursor{Epoch: epoch}, 1000)
+	if len(events) != head || fmt.Sprint(bounds(t, l)) != fmt.Sprint(cdc.Bounds{Epoch: epoch, Head: uint64(head), Last: uint64(head)}) {
+		t.Fatalf("got %d events of %d, %v", len(events), head, bounds(t, l))
+	}
+	for _, limit := range []int{1, 2, 3, 7, 8, 9, 100} {
+		for i, e := range events {
+			after := cdc.Cursor{Epoch: epoch}
+			if i > 0 {
+				after = events[i-1].Cursor(epoch)
+			}
+			page, err := l.Read(t.Context(), after, limit)
+			if err != nil || len(page.Events) == 0 || len(page.Events) > limit || page.Next != after.Seq+uint64(len(page.Events)) {
+				t.Fatalf("after %d: got %+v, %v", i, page, err)
+			}
+			if page.Events[0].Seq != e.Seq || page.Events[0].Tag() != e.Tag() {
+				t.Fatalf("after %d: got %d", i, page.Events[0].Seq)
+			}
+		}
+	}
+}
+
 // An entry in our numbers that we did not write is an error, and no event.
 func TestForeignEntryInOurNumbers(t *testing.T) {
 	t.Parallel()
@@ -65,6 +131,7 @@ func TestForeignEntryInOurNumbers(t *testing.T) {
 		{"1795400000000000", "\x00\x00\x00\x009\x00k\x00"},
 		{"1795400000000000", "\x00\x00\x00\x00x\x00"},
 		{"1795400000000000", "\x00\x00\x00\x00-1\x00"},
+		{"1795400000000000", "", "\x00\x00\x00\x00\x00", "\x00\x00\x00\x00\x00"}, // two events, and the id of one
 	} {
 		client := newClient(t, testserver.StartRedis(t))
 		l := openLog(t, client, "x", nil)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -14,7 +15,7 @@ import (
 )
 
 // layout is the version of what is stored, in the hash's field v.
-const layout = "2"
+const layout = "3"
 
 // maxLooks is how often a view is taken again after something was put right.
 const maxLooks = 6
@@ -24,13 +25,13 @@ type view struct {
 	exists bool
 	bounds cdc.Bounds
 	max    int         // bytes of the largest event ever appended
-	holes  int64       // entries known to be missing between floor and head
-	length int64       // entries in the stream
-	page   *pageBuffer // reply to the page's XRANGE, nil if none was asked for
 	known  known       // before the look
+	length int64       // entries in the stream
+	told   int64       // how many it is known to have
+	page   *pageBuffer // reply to the page's XRANGE, nil if none was asked for
 }
 
-// pageQuery asks for entries from that seq on.
+// pageQuery asks for entries from the one that has that seq on.
 type pageQuery struct {
 	from  uint64
 	count int
@@ -44,7 +45,7 @@ type pageQuery struct {
 // page that begins before it: that either has it or does not reach it.
 func (l *Log) look(ctx context.Context, c redis.Cmdable, page *pageQuery, k known) (v view, mark []byte, err error) {
 	pipe := c.TxPipeline()
-	meta := pipe.HMGet(ctx, l.meta, "v", "epoch", "floor", "head", "holes", "max")
+	meta := pipe.HMGet(ctx, l.meta, "v", "epoch", "floor", "head", "length", "max")
 	length := pipe.XLen(ctx, l.stream)
 	var buffer *pageBuffer
 	if page != nil {
@@ -54,7 +55,7 @@ func (l *Log) look(ctx context.Context, c redis.Cmdable, page *pageQuery, k know
 	var markCmd *redis.RawCmd
 	if k.mark.Seq > 0 && (page == nil || page.from > k.mark.Seq) {
 		id := entryID(k.mark.Seq)
-		markCmd = redis.NewRawCmd(ctx, "XRANGE", l.stream, id, id)
+		markCmd = redis.NewRawCmd(ctx, "XRANGE", l.stream, id, "+", "COUNT", 1)
 		_ = pipe.Process(ctx, markCmd)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
@@ -95,11 +96,11 @@ func parseView(fields []any) (view, error) {
 	var err1, err2, err3, err4 error
 	v.bounds.Floor, err1 = strconv.ParseUint(text[2], 10, 64)
 	v.bounds.Head, err2 = strconv.ParseUint(text[3], 10, 64)
-	v.holes, err3 = strconv.ParseInt(text[4], 10, 64)
+	v.told, err3 = strconv.ParseInt(text[4], 10, 64)
 	v.max, err4 = strconv.Atoi(text[5])
 	v.bounds.Last = v.bounds.Head
 	if err := errors.Join(err1, err2, err3, err4); err != nil || v.bounds.Epoch == "" {
-		return v, fmt.Errorf("the hash holds epoch %q, floor %q, head %q, holes %q, max %q: %s", text[1], text[2], text[3], text[4], text[5], damaged)
+		return v, fmt.Errorf("the hash holds epoch %q, floor %q, head %q, length %q, max %q: %s", text[1], text[2], text[3], text[4], text[5], damaged)
 	}
 	return v, nil
 }
@@ -107,7 +108,7 @@ func parseView(fields []any) (view, error) {
 // tampered reports whether the stream does not have as many entries as its
 // numbers say: other programs have removed or added some.
 func (v view) tampered() bool {
-	return v.length != int64(v.bounds.Head)-int64(v.bounds.Floor)-v.holes
+	return v.length != v.told
 }
 
 // current returns bounds that hold now.
@@ -172,7 +173,7 @@ func (v view) diverged(events []cdc.Event) bool {
 }
 
 func markOf(reply []byte) []cdc.Event {
-	events, err := parseEntries(reply, 1)
+	events, _, err := parseEntries(reply, 1)
 	if err != nil {
 		return nil
 	}
@@ -208,4 +209,10 @@ func (l *Log) repair(ctx context.Context, from, to uint64) error {
 	return err
 }
 
+// entryID is the lowest id of an entry that has the seq, or one above it.
 func entryID(seq uint64) string { return strconv.FormatUint(seq, 10) + "-0" }
+
+// topID is the highest id of an entry whose last event has the seq.
+func topID(seq uint64) string {
+	return strconv.FormatUint(seq, 10) + "-" + strconv.FormatUint(math.MaxUint64, 10)
+}

@@ -6,19 +6,20 @@
 local log = open(ARGV[1])
 if log.err then return log end
 local floor = log.floor
-local first = redis.call('XRANGE', stream, text(floor + 1) .. '-0', text(log.head) .. '-0', 'COUNT', 1)
-if first[1] then
-  floor = math.max(floor, seq(first[1][1]) - 1)
+local next = redis.call('XRANGE', stream, text(floor + 1) .. '-0', '+', 'COUNT', 1)[1]
+local first = next and span(next)
+if first and first <= log.head then
+  floor = math.max(floor, first - 1)
 else
   floor = log.head
 end
 local from, to = tonumber(ARGV[2]), math.min(tonumber(ARGV[3]), log.head)
 if to > floor then
-  local inside = redis.call('XRANGE', stream, text(from) .. '-0', text(to) .. '-0', 'COUNT', 1)
-  if not inside[1] then
+  local inside = redis.call('XRANGE', stream, text(from) .. '-0', '+', 'COUNT', 1)[1]
+  if not inside or span(inside) > to then
     floor = to
     redis.call('XTRIM', stream, 'MINID', text(floor + 1) .. '-0')
   end
 end
-redis.call('HSET', meta, 'floor', text(floor), 'holes', text(log.head - floor - redis.call('XLEN', stream)))
+redis.call('HSET', meta, 'floor', text(floor), 'length', text(redis.call('XLEN', stream)))
 return text(floor)
