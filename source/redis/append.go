@@ -221,8 +221,8 @@ func (l *Log) appendBatch(batch []*request) ([]cdc.Receipt, error) {
 	for _, r := range batch {
 		events, ids, largest = events+len(r.values), ids+r.ids, max(largest, r.largest)
 	}
-	args := append(make([]any, 0, 10+events), cdc.NewEpoch(), k.bounds.Epoch, k.bounds.Last, touch, largest, ids)
-	args = append(args, k.mark.Seq, k.mark.time, k.mark.size, k.mark.begin)
+	args := append(make([]any, 0, 11+events), cdc.NewEpoch(), k.bounds.Epoch, k.bounds.Last, touch, largest, ids)
+	args = append(args, k.mark.Seq, k.mark.time, k.mark.size, k.mark.begin, strings.Join(k.left, " "))
 	for _, r := range batch {
 		args = append(args, r.values...)
 	}

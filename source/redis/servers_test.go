@@ -321,6 +321,50 @@ func TestAnotherMasterWithoutAnError(t *testing.T) {
 	}
 }
 
+// The epoch may change on a master whose replica, promoted then, still has the one
+// before: it is not to go on as if that had never been left.
+func TestAServerThatGoesBackToAnEpoch(t *testing.T) {
+	t.Parallel()
+	for what, call := range map[string]func(*redislog.Log) (string, error){
+		"append": func(l *redislog.Log) (string, error) {
+			r, err := l.Append(t.Context(), cdc.Event{ID: "next"})
+			return r.Epoch, err
+		},
+		"bounds": func(l *redislog.Log) (string, error) {
+			b, err := l.Bounds(t.Context())
+			return b.Epoch, err
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			f := startFailover(t)
+			l := openLog(t, f.client, "x", nil)
+			old := appendN(t, l, 1, 10).Epoch
+			f.synced(t, "10")
+			f.detach(t)
+			appendN(t, l, 11, 3)
+			left, err := l.Renew(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			appendN(t, l, 14, 2)
+			f.promote()
+			var epoch string
+			for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+				if epoch, err = call(l); err == nil {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatal(err)
+				}
+			}
+			if epoch == old || epoch == left {
+				t.Errorf("got the epoch %s, want one that is neither %s nor %s", epoch, old, left)
+			}
+		})
+	}
+}
+
 func TestSentinel(t *testing.T) {
 	t.Parallel()
 	master := testserver.StartRedis(t)

@@ -1,6 +1,7 @@
 package redislog
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,6 +17,7 @@ type tracker struct {
 	learned uint64 // clock when the epoch was learned
 	bounds  cdc.Bounds
 	mark    mark
+	left    []string      // epochs before this one, the newest last
 	changed chan struct{} // closed at the next change; nil while nobody waits
 	closed  bool
 }
@@ -24,8 +26,13 @@ type tracker struct {
 type known struct {
 	bounds cdc.Bounds
 	mark   mark
+	left   []string // epochs that the log must not go back to
 	asked  uint64
 }
+
+// maxLeft is how many epochs are remembered. One that comes back is that of a
+// replica, which was promoted and had not got the change: the last few are enough.
+const maxLeft = 8
 
 // mark is the newest event that was read or appended; its seq is 0 if there is
 // none. A server that has another one in its place is not the one that was asked
@@ -56,7 +63,7 @@ func (t *tracker) ask() known {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.clock++
-	return known{bounds: t.bounds, mark: t.mark, asked: t.clock}
+	return known{bounds: t.bounds, mark: t.mark, left: t.left, asked: t.clock}
 }
 
 // answer takes note of what the server answered to the question k. Answers may
@@ -68,6 +75,9 @@ func (t *tracker) answer(k known, b cdc.Bounds) {
 	if b.Epoch != t.bounds.Epoch {
 		if k.asked <= t.learned {
 			return
+		}
+		if t.bounds.Epoch != "" {
+			t.left = append(slices.Clone(t.left[max(0, len(t.left)-maxLeft+1):]), t.bounds.Epoch) // others hold the slice
 		}
 		t.bounds, t.mark, t.learned = b, mark{}, t.clock
 		t.wake()

@@ -153,7 +153,7 @@ func (l *Log) putRight(ctx context.Context, v view, mark []byte) (bool, error) {
 	case !v.exists:
 		_, err := l.renew(ctx, "none") // no epoch is called so: the log is made, or left as it is
 		return false, err
-	case v.bounds.Epoch == k.bounds.Epoch && v.bounds.Last < k.bounds.Last, v.diverged(markOf(mark)):
+	case v.bounds.Epoch == k.bounds.Epoch && v.bounds.Last < k.bounds.Last, v.diverged(markOf(mark)), slices.Contains(k.left, v.bounds.Epoch):
 		return false, l.wentBack(ctx, v)
 	case v.tampered():
 		return false, l.repair(ctx, 0, 0)

@@ -1,14 +1,14 @@
 -- Appends. ARGV: a new epoch, the epoch and head that the caller knows, whether
 -- a duplicate must write too (so that WAIT waits for it), the bytes of the
 -- largest event, how many events have an ID; an event that the caller has seen
--- (seq, or 0 for none, time, bytes of its value, how that begins); then the
--- value of each event.
+-- (seq, or 0 for none, time, bytes of its value, how that begins); epochs that it
+-- has left, with blanks between; then the value of each event.
 -- Returns epoch, floor, the head before, the time in microseconds, and for each
 -- event that was not added its index and seq.
 local log = open(ARGV[1])
 if log.err then return log end
 local epoch, head, largest = log.epoch, log.head, math.max(log.max, tonumber(ARGV[5]))
-local first = 11
+local first = 12
 if head + #ARGV > 9007199254740991 then return redis.error_reply('GAPLESSFULL') end
 
 -- another is true if the log has another event where the caller has seen one.
@@ -21,9 +21,11 @@ local function another()
   local value = entry[2][at + seq - from]
   return entry[2][1] ~= ARGV[8] or #value ~= tonumber(ARGV[9]) or string.sub(value, 1, #ARGV[10]) ~= ARGV[10]
 end
--- Below what an appender of this epoch was told, or another event: acknowledged
--- events are lost.
-if epoch == ARGV[2] and (head < tonumber(ARGV[3]) or another()) then epoch = ARGV[1] end
+-- Below what an appender of this epoch was told, or another event, or an epoch of
+-- before: acknowledged events are lost.
+if epoch == ARGV[2] and (head < tonumber(ARGV[3]) or another()) or string.find(' ' .. ARGV[11] .. ' ', ' ' .. epoch .. ' ', 1, true) then
+  epoch = ARGV[1]
+end
 
 local call, format = redis.call, string.format
 local now = call('TIME')
