@@ -124,22 +124,19 @@ func (c *campaign) busyOn(handle int, n int64) {
 	c.await("appends: the log did not come back", func() bool { return c.appended[handle].Load() >= want })
 }
 
-// settle waits until every follower has got what the log has now. Another handle
-// may notice a loss meanwhile, and the log has another epoch then.
+// settle waits until every follower gets events of the log as it is now. Another
+// handle may notice a loss meanwhile, and the log has another epoch then.
 func (c *campaign) settle() {
 	c.t.Helper()
-	var end cdc.Bounds
-	c.await("the followers to catch up", func() bool {
+	had := map[*campaignFollower]int{}
+	for _, f := range c.followers {
+		_, had[f] = f.position()
+	}
+	c.await("the followers to get events", func() bool {
 		now, err := c.logs[0].Bounds(c.ctx)
-		if err != nil {
-			return false
-		}
-		if now.Epoch != end.Epoch {
-			end = now
-		}
-		return !slices.ContainsFunc(c.followers, func(f *campaignFollower) bool {
-			at := f.position()
-			return at.Epoch != end.Epoch || at.Seq < end.Last
+		return err == nil && !slices.ContainsFunc(c.followers, func(f *campaignFollower) bool {
+			at, delivered := f.position()
+			return at.Epoch != now.Epoch || delivered == had[f]
 		})
 	})
 }

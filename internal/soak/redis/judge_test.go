@@ -39,17 +39,17 @@ func (f *campaignFollower) run() {
 			}
 		}
 		f.at++
-		if cursor := f.position(); cursor.Epoch != "" {
+		if cursor, _ := f.position(); cursor.Epoch != "" {
 			start = cdc.After(cursor)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
 }
 
-func (f *campaignFollower) position() cdc.Cursor {
+func (f *campaignFollower) position() (at cdc.Cursor, delivered int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.cursor
+	return f.cursor, f.delivered
 }
 
 func (f *campaignFollower) batch(b cdc.Batch) {
@@ -85,7 +85,7 @@ func (c *campaign) judge(loses loss) result {
 	end := c.last()
 	for _, f := range c.followers {
 		for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			at := f.position()
+			at, _ := f.position()
 			if at.Epoch == end.Epoch && at.Seq == end.Seq {
 				break
 			}
