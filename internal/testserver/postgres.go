@@ -39,13 +39,24 @@ func StartPostgres(tb testing.TB, settings ...string) *Postgres {
 			Missing(tb, "postgres", err.Error())
 		}
 	}
-	p.initData(tb)
+	p.makeData(tb, "initdb", "-U", "gapless", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 	p.Port, p.process = startOnFreePort(tb, "postgres", p.start)
 	tb.Cleanup(p.Kill)
 	return p
 }
 
-func (p *Postgres) initData(tb testing.TB) {
+// StartStandby starts a hot standby that streams from the primary.
+func StartStandby(tb testing.TB, primary *Postgres) *Postgres {
+	tb.Helper()
+	p := &Postgres{bin: primary.bin, cred: primary.cred, settings: primary.settings}
+	p.makeData(tb, "pg_basebackup", "-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", primary.DSN("postgres"))
+	p.Port, p.process = startOnFreePort(tb, "postgres", p.start)
+	tb.Cleanup(p.Kill)
+	return p
+}
+
+// makeData runs a program that fills the folder it is given with -D.
+func (p *Postgres) makeData(tb testing.TB, program string, args ...string) {
 	tb.Helper()
 	// Not tb.TempDir(): another user could not enter it.
 	folder, err := os.MkdirTemp("", "gapless-postgres-") //nolint:usetesting // see above
@@ -59,12 +70,11 @@ func (p *Postgres) initData(tb testing.TB) {
 		}
 	}
 	p.data = filepath.Join(folder, "data")
-	initdb := exec.Command(filepath.Join(p.bin, "initdb"),
-		"-D", p.data, "-U", "gapless", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	initdb.Dir = folder
-	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: p.cred}
-	if out, err := initdb.CombinedOutput(); err != nil {
-		tb.Fatalf("initdb: %v\n%s", err, out)
+	cmd := exec.Command(filepath.Join(p.bin, program), append([]string{"-D", p.data}, args...)...)
+	cmd.Dir = folder
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.cred}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		tb.Fatalf("%s: %v\n%s", program, err, out)
 	}
 }
 
