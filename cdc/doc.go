@@ -57,4 +57,6 @@
 // A seq in a [Receipt] names an event; seqs below it may still be undecided.
 // IDs are remembered only as long as their events are retained. A copy restored
 // from a backup cannot know that it went back: [Renew] it before it is followed.
+// Without that, the tag of a position tells, at the next commit; one that is no
+// event's, because the head of the log is a hole, has none.
 package cdc

@@ -157,8 +157,12 @@ func (f *follower) run(start Start) error {
 	}
 	defer func() { _ = f.sub.Close() }()
 	head, err := f.resolve(start)
-	if err == nil {
+	switch {
+	case err != nil:
+	case f.pos.Seq < head || f.pending != nil:
 		err = f.replay(head)
+	default:
+		err = f.turnLive()
 	}
 	if err == nil {
 		err = f.live()
@@ -171,11 +175,13 @@ func (f *follower) run(start Start) error {
 // lies above wakes it. So a stream turns live under any load.
 func (f *follower) replay(head uint64) error {
 	f.state = Replaying
-	if f.pos.Seq < head || f.pending != nil {
-		if err := f.readAll(head); err != nil {
-			return err
-		}
+	if err := f.readAll(head); err != nil {
+		return err
 	}
+	return f.turnLive()
+}
+
+func (f *follower) turnLive() error {
 	f.state = Live
 	return f.emit(nil)
 }
@@ -240,7 +246,8 @@ func (f *follower) live() error {
 
 // deliverLive delivers those of the events that are above the position. The
 // others were replayed, unless the log went back and grew again under its
-// subscription: where the tag of the position does not tell, the source does.
+// subscription, which may hold events of both histories: where the tag of the
+// position does not tell, the source does.
 func (f *follower) deliverLive(events []Event) error {
 	first := 0
 	for first < len(events) && events[first].Seq <= f.pos.Seq {
@@ -254,11 +261,17 @@ func (f *follower) deliverLive(events []Event) error {
 	if first == len(events) {
 		return nil
 	}
-	return f.deliver(Page{Events: events[first:], Next: events[len(events)-1].Seq})
+	page := Page{Events: events[first:], Next: events[len(events)-1].Seq}
+	if page.check(f.pos.Seq) != nil {
+		return f.readAll(noEnd)
+	}
+	return f.move(page)
 }
 
 // catchUp replays after a lag. The subscription is armed again, so what the
-// bounds do not show yet will be returned by it.
+// bounds do not show yet will be returned by it. It reads also at the head: a
+// log that went back and grew again to there has the same bounds, and what
+// would have told was dropped.
 func (f *follower) catchUp() error {
 	b, err := await(f, f.log.Bounds)
 	if err != nil {
@@ -299,6 +312,11 @@ func (f *follower) deliver(page Page) error {
 	if err := page.check(f.pos.Seq); err != nil {
 		return err
 	}
+	return f.move(page)
+}
+
+// move is deliver for a page that was checked.
+func (f *follower) move(page Page) error {
 	f.pos = page.cursor(f.pos.Epoch)
 	return f.emit(f.opts.Filter.Select(page.Events))
 }
@@ -325,7 +343,7 @@ func (p Page) check(after uint64) error {
 	last := after
 	for _, e := range p.Events {
 		if e.Seq <= last {
-			return fmt.Errorf("cdc: seq %d came after %d: a Source must return ascending seqs above the cursor, and what was replayed must not come again live", e.Seq, last)
+			return fmt.Errorf("cdc: seq %d came after %d: a Source must return ascending seqs above the cursor", e.Seq, last)
 		}
 		last = e.Seq
 	}

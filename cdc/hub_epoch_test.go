@@ -296,7 +296,7 @@ func TestEventsThatWereReadBeforeCostNoRead(t *testing.T) {
 }
 
 // handing is a log with one subscription, which carries what the test hands
-// it and survives whatever becomes of the log.
+// it and survives whatever becomes of the log. No events are a lag.
 type handing struct {
 	swapped
 	ch chan []cdc.Event
@@ -305,11 +305,7 @@ type handing struct {
 // hand hands over the events from the first to the last seq.
 func (h *handing) hand(t *testing.T, of cdc.Log, first, last int) {
 	t.Helper()
-	page, err := of.Read(t.Context(), cdc.Cursor{Epoch: epochOf(t, of), Seq: uint64(first) - 1}, last-first+1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.ch <- page.Events
+	h.ch <- eventsOf(t, of, first, last)
 }
 
 func (h *handing) Subscribe(context.Context) (cdc.Subscription, error) { return h, nil }
@@ -317,6 +313,9 @@ func (h *handing) Subscribe(context.Context) (cdc.Subscription, error) { return 
 func (h *handing) Next(ctx context.Context) ([]cdc.Event, error) {
 	select {
 	case events := <-h.ch:
+		if len(events) == 0 {
+			return nil, cdc.ErrLagged
+		}
 		return events, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)

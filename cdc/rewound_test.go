@@ -1,0 +1,77 @@
+package cdc_test
+
+import (
+	"context"
+	"reflect"
+	"testing"
+	"testing/synctest"
+
+	"github.com/gapless-go/gapless/cdc"
+)
+
+// rewinding is a log of n events in which a test hands over what a
+// subscription gets, with a stream from the beginning that has them all.
+func rewinding(t *testing.T, n int, over func(cdc.Log) cdc.Log) (*handing, cdc.Log, *stream) {
+	one := newMem(t)
+	add(t, one, n)
+	log := &handing{swapped: swapped{current: one, epoch: epochOf(t, one)}, ch: make(chan []cdc.Event, 10)}
+	s := follow(t, over(log), cdc.Beginning, nil)
+	s.live()
+	return log, one, s
+}
+
+// otherHistory is a log of n events that differ from those of add.
+func otherHistory(t *testing.T, n int) cdc.Log {
+	log := newMem(t)
+	for range n {
+		if _, err := log.Append(t.Context(), cdc.Event{Type: "other history"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return log
+}
+
+func bare(log cdc.Log) cdc.Log { return log }
+
+// A log went back and grew again to where the stream is, and the events that
+// would have told were lost to a lag: the bounds are what they were.
+func TestALogThatGoesBackWhileItsSubscriptionLags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, _, s := rewinding(t, 6, bare)
+		log.swap(otherHistory(t, 6))
+		log.ch <- nil // a lag, see handing.Next
+		s.reset(cdc.ReasonDiverged)
+	})
+}
+
+// What a subscription holds may be of two histories: a stream that has seen
+// nothing of the first goes on with the second.
+func TestEventsOfTwoHistoriesInOneNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, one, s := rewinding(t, 3, bare)
+		add(t, one, 2)
+		other := newMem(t)
+		add(t, other, 3) // the same events: time stands still
+		for range 3 {
+			if _, err := other.Append(t.Context(), cdc.Event{Type: "other history"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		both := append(eventsOf(t, one, 4, 5), eventsOf(t, other, 4, 6)...)
+		log.swap(other)
+		log.ch <- both
+		if got, want := s.until(6), []uint64{4, 5, 6}; !reflect.DeepEqual(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
+// eventsOf returns the events from the first to the last seq.
+func eventsOf(t *testing.T, log cdc.Log, first, last int) []cdc.Event {
+	t.Helper()
+	page, err := log.Read(context.Background(), cdc.Cursor{Epoch: epochOf(t, log), Seq: uint64(first) - 1}, last-first+1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page.Events
+}
