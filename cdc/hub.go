@@ -254,7 +254,9 @@ func (h *Hub) rejoin(reset *ResetError) error {
 }
 
 // tag adds the tag to an end of the tail that restart took from the bounds:
-// without it, a log that went back and grew again is not noticed.
+// without it, a log that went back and grew again is not noticed. One that did
+// since has its new tag here: followers who came between have the event that it
+// lost, and are made to look.
 func (h *Hub) tag() error {
 	end := h.position()
 	if !h.untagged || end.Tag != "" {
@@ -270,6 +272,8 @@ func (h *Hub) tag() error {
 	if len(h.tail.chunks) == 0 {
 		h.tail.reset(end)
 	}
+	h.joins++
+	h.wake()
 	return nil
 }
 

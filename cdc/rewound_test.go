@@ -66,6 +66,39 @@ func TestEventsOfTwoHistoriesInOneNext(t *testing.T) {
 	})
 }
 
+// A Hub starts at the head of its log. Before it has read the tag of the event
+// there, a stream over it reads the whole log, which then goes back and grows
+// again: the Hub begins in the second history, the stream is in the first.
+func TestALogThatGoesBackWhileAHubStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one := newMem(t)
+		add(t, one, 6)
+		log := &handing{swapped: swapped{current: one, epoch: epochOf(t, one)}, ch: make(chan []cdc.Event, 10)}
+		tagging, tagged := make(chan struct{}), make(chan struct{})
+		h := &hooks{Log: log}
+		h.read = func(n int) error {
+			if n == 1 { // the Hub's own
+				close(tagging)
+				<-tagged
+			}
+			return nil
+		}
+		hub := newHub(t, h, nil)
+		<-tagging
+		s := follow(t, hub, cdc.Beginning, nil)
+		s.live()
+		other := otherHistory(t, 6)
+		log.swap(other)
+		close(tagged)
+		synctest.Wait()
+		if _, err := cdc.Append(t.Context(), other, cdc.Event{Type: "other history"}); err != nil {
+			t.Fatal(err)
+		}
+		log.hand(t, other, 4, 7)
+		s.reset(cdc.ReasonDiverged)
+	})
+}
+
 // eventsOf returns the events from the first to the last seq.
 func eventsOf(t *testing.T, log cdc.Log, first, last int) []cdc.Event {
 	t.Helper()
