@@ -62,7 +62,7 @@ type Harness struct {
 
 	// Rewind takes the log back to what it held at seq without changing its
 	// epoch, as a failover to a lagging replica does; the next append uses
-	// seqs again.
+	// seqs again. Streams may be open: they are not told.
 	Rewind func(ctx context.Context, at Place, log cdc.Log, seq uint64) error
 
 	// Sever cuts the connections that the live side stands on and says how many

@@ -11,6 +11,7 @@ import (
 
 func resumableCases() []Case {
 	g := verify.Resumable
+	rewind := []need{needRewind}
 	return []Case{
 		{Guarantee: g, Situation: "EveryCursor", Sentence: "a stream resumed from the cursor of each event and of each batch delivers exactly what follows", run: resumeEverywhere},
 		{Guarantee: g, Situation: "Zero", Sentence: "seq 0 is before the first event, not now", run: zeroIsBeforeAll},
@@ -19,7 +20,13 @@ func resumableCases() []Case {
 		{Guarantee: g, Situation: "Future", Sentence: "a cursor above everything drawn is an error, the last one drawn is none", run: future},
 		{Guarantee: g, Situation: "Foreign", Sentence: "a cursor of another epoch is an error", run: foreign},
 		{Guarantee: g, Situation: "Diverged", Sentence: "a cursor whose tag is not that of the event at its seq is an error", run: divergedTag},
-		{Guarantee: g, Situation: "Rewound", Sentence: "a log that went back and grew again is noticed although epoch and seq look right", needs: []need{needRewind}, run: rewound},
+		{Guarantee: g, Situation: "Rewound", Sentence: "a log that went back and grew again is noticed although epoch and seq look right", needs: rewind, run: rewound},
+		{Guarantee: g, Situation: "RewoundWhileFollowed/live", Sentence: "a log goes back under a stream that has delivered what it loses, and grows to below, to and above where the stream is: a reset, and nothing of the new history before it", needs: rewind, run: rewoundWhileFollowed(nil, []int{1}, []int{3}, []int{1, 1, 1}, []int{5}, []int{1, 1, 1, 1, 1})},
+		{Guarantee: g, Situation: "RewoundWhileFollowed/lag", Sentence: "the same while the stream's subscription lags, so that it ends where it was before", needs: rewind, run: rewoundWhileFollowed((*tap).forceLag, []int{3}, []int{5})},
+		{Guarantee: g, Situation: "RewoundWhileFollowed/break", Sentence: "the same while the stream's subscription breaks, as it does at a failover", needs: rewind, run: rewoundWhileFollowed(forceBreak, []int{3}, []int{5})},
+		{Guarantee: g, Situation: "RewoundWhileSlow", Sentence: "a log goes back to where a slow stream is: it goes on exactly, or delivers what was on the way to it and is reset", needs: rewind, run: rewoundWhileSlow},
+		{Guarantee: g, Situation: "RewoundUnderStream", Sentence: "a log goes back and grows again before the k-th call of a stream, for every k: the stream delivers the new history, or a part of one and a reset", needs: rewind, run: rewoundUnderStream},
+		{Guarantee: g, Situation: "RewoundUnderHub", Sentence: "the same before the k-th call of a Hub", needs: rewind, run: rewoundUnderHub},
 		{Guarantee: g, Situation: "TooFar", Sentence: "a start further below the head than MaxReplay is a reset with reason too-far", run: tooFar},
 		{Guarantee: g, Situation: "Truncated", Sentence: "after a trim every cursor below the floor is an error or serves exactly what follows it, every other one works", run: truncated},
 		{Guarantee: g, Situation: "TrimExact", Sentence: "Trim removes what is at or below its seq and nothing else, and says how many", run: trimExact},
@@ -159,54 +166,6 @@ func divergedTag(t *trial) {
 			t.fail(verify.Resumable, "reading after %d with its own tag is an error: %v", e.Seq, err)
 		}
 	}
-}
-
-func rewound(t *trial) {
-	log := t.open()
-	t.fill(log, 6)
-	epoch := t.bounds(log).Epoch
-	before := t.all(log, cdc.Cursor{Epoch: epoch}, 100)
-	if err := t.h.Rewind(t.ctx, log.at, log.Log, before[2].Seq); err != nil {
-		t.broken("Rewind", err)
-	}
-	t.trace.add("-- the log goes back to %d", before[2].Seq)
-	if b := t.bounds(log); b.Epoch == epoch && b.Head > before[2].Seq {
-		t.useless("Rewind", fmt.Sprintf("the log was to go back to %d, and its head is %d", before[2].Seq, b.Head))
-	}
-	t.history = &verify.History{} // the seqs are used again
-	t.fill(log, 5)
-	c := before[4].Cursor(epoch)
-	now := t.bounds(log).Epoch
-	// A Hub may serve what it holds of the time before until it has looked.
-	t.soon(verify.Resumable, func() bool {
-		_, err := t.tryRead(log, c, 10)
-		return err != nil
-	}, "a Read after an event that was lost is refused")
-	err := t.follow("from an event that was lost", log, cdc.After(c), quiet()).ends()
-	want := cdc.ReasonDiverged
-	if now != epoch {
-		want = cdc.ReasonForeign // the store shows a rewind, and the log took a new epoch
-	}
-	t.isReset(err, log, "a cursor of an event that the log lost", want)
-	if now == epoch {
-		t.keptByRewind(log, before[1].Cursor(epoch))
-	}
-}
-
-// keptByRewind follows from an event that the log still has. A Hub that looks
-// only then resets every stream, once.
-func (t *trial) keptByRewind(log handle, c cdc.Cursor) {
-	s := t.follow("from an event that was kept", log, cdc.After(c), quiet())
-	if _, over := log.Log.(interface{ Unwrap() cdc.Log }); over {
-		marker := lastOf(t.fill(log, 1))
-		s.await(verify.Live, func() bool { return s.err != nil || lastSeq(s.events) >= marker }, "the stream ends or delivers %d", marker)
-		if !s.ended() {
-			return
-		}
-		_ = t.resetOf(true, s.ends(), log, "a stream that was open when a Hub noticed", cdc.ReasonDiverged)
-		s = t.follow("from an event that was kept, again", log, cdc.After(c), quiet())
-	}
-	t.fence(log, s)
 }
 
 func tooFar(t *trial) {

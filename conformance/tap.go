@@ -89,6 +89,16 @@ func (p *tap) forced() <-chan struct{} {
 	return p.lagged
 }
 
+// wasForced reports whether what was forced has happened.
+func (p *tap) wasForced() bool {
+	select {
+	case <-p.forced():
+		return true
+	default:
+		return false
+	}
+}
+
 func (p *tap) Bounds(ctx context.Context) (cdc.Bounds, error) {
 	p.call()
 	b, err := p.Log.Bounds(ctx)

@@ -107,6 +107,7 @@ const (
 	LagForEver            Bug = "lag told for ever"                           // a latch that is read and not cleared: each stream replays without end
 	LiveTimeRounded       Bug = "time of live events rounded"                 // the time of the notification for that of the row: the cursor of a live event is diverged
 	ClosedIsSilent        Bug = "Next after Close returns nothing"            // a receive from a closed channel
+	GoesOnAbove           Bug = "live goes on above what it handed over"      // XREAD from the last id, on a promoted replica that lagged: 101 to 105 of the new master were not seen
 
 	// Bugs of a follower.
 
@@ -140,6 +141,9 @@ const (
 	NumberUnbound         Bug = "number not bound to the epoch"          // a bare number compared with an epoch
 	BeginningIsZero       Bug = "beginning is zero"                      // the beginning of a trimmed log is not 0
 	FutureClamped         Bug = "future clamped to the head"             // "reset to 0" made all clients stampede, clamping lost events
+	PositionUntagged      Bug = "position without a tag"                 // a lagging replica promoted under open streams, which remember a number
+	AgainIsReplayed       Bug = "what comes again taken for replayed"    // the same, where live events are dropped up to that number
+	LagAtHeadIgnored      Bug = "lag at the head not read"               // this library: a log that went back and grew to its old head while a stream lagged
 
 	// Bugs of a Hub.
 

@@ -1,9 +1,11 @@
 package broken
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -158,8 +160,14 @@ func (f *follower) resolve(start cdc.Start) error {
 			return &cdc.ResetError{Reason: cdc.ReasonTooFar}
 		}
 		f.pos = c
-		if start == cdc.Beginning || c.Tag != "" {
+		switch {
+		case start == cdc.Beginning || c.Tag != "":
 			_, err = f.log.Read(f.ctx, c, 1) // the tag, and whether the beginning has moved
+		case start == cdc.Latest && c.Seq > b.Floor:
+			before := cdc.Cursor{Epoch: c.Epoch, Seq: c.Seq - 1}
+			if page, err := f.log.Read(f.ctx, before, 1); err == nil {
+				f.pos.Tag = f.tag(page.Events, c.Seq)
+			}
 		}
 		if _, reset := errors.AsType[*cdc.ResetError](err); reset && start == cdc.Beginning && moved < 100 {
 			continue
@@ -256,6 +264,9 @@ func (f *follower) deliverLive(events []cdc.Event) error {
 	for first < len(events) && f.seen(events[first].Seq) {
 		first++
 	}
+	if first > 0 && !f.same(events[first-1]) || !ascending(events) {
+		return f.readAll() // the log went back: the tag tells
+	}
 	if first == len(events) {
 		return nil
 	}
@@ -272,6 +283,23 @@ func (f *follower) seen(seq uint64) bool {
 	return seq <= f.pos.Seq
 }
 
+// same reports whether what comes again is what was delivered.
+func (f *follower) same(e cdc.Event) bool {
+	return f.bug == AgainIsReplayed || e.Seq == f.pos.Seq && e.Tag() == f.pos.Tag
+}
+
+func ascending(events []cdc.Event) bool {
+	return slices.IsSortedFunc(events, func(a, b cdc.Event) int { return cmp.Compare(a.Seq, b.Seq) })
+}
+
+// tag is that of the event at seq, which is the last.
+func (f *follower) tag(events []cdc.Event, seq uint64) string {
+	if f.bug == PositionUntagged || lastSeq(events) != seq || seq == 0 {
+		return ""
+	}
+	return events[len(events)-1].Tag()
+}
+
 func (f *follower) lag(err error) error {
 	switch f.bug {
 	case NoReplayAfterLag:
@@ -284,6 +312,14 @@ func (f *follower) lag(err error) error {
 			return err
 		}
 		f.pos = cdc.Cursor{Epoch: b.Epoch, Seq: b.Head}
+	case LagAtHeadIgnored:
+		b, err := f.log.Bounds(f.ctx)
+		if err != nil {
+			return err
+		}
+		if b.Head <= f.pos.Seq {
+			return f.emit(nil, f.pos)
+		}
 	}
 	return f.replay()
 }
@@ -332,7 +368,7 @@ func (f *follower) deliver(page cdc.Page) error {
 		}
 		selected = selected[1:]
 	}
-	f.pos = cdc.Cursor{Epoch: f.pos.Epoch, Seq: page.Next}
+	f.pos = cdc.Cursor{Epoch: f.pos.Epoch, Seq: page.Next, Tag: f.tag(page.Events, page.Next)}
 	return f.emit(selected, f.pos)
 }
 

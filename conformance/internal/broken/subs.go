@@ -71,6 +71,7 @@ type subscription struct {
 	lagged bool
 	deaf   bool // the connection is cut
 	first  bool
+	handed uint64      // GoesOnAbove
 	out    []cdc.Event // SharedBytes
 	err    error
 	closes int
@@ -129,6 +130,13 @@ func (s *subscription) put(events []cdc.Event) {
 		s.buffer = append(s.buffer, events[len(events)-1])
 	}
 	s.first = false
+	if bug == GoesOnAbove && len(events) > 0 {
+		events = slices.DeleteFunc(slices.Clone(events), func(e cdc.Event) bool { return e.Seq <= s.handed })
+		if len(events) == 0 {
+			return
+		}
+		s.handed = lastSeq(events)
+	}
 	over := len(s.buffer) + len(events) - bufferSize
 	switch {
 	case s.err != nil || s.lagged:
