@@ -1,7 +1,10 @@
 package boltlog_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -16,7 +19,36 @@ func harness() conformance.Harness {
 	open := func(_ context.Context, at conformance.Place) (cdc.Log, error) {
 		return boltlog.Open(filepath.Join(at.Dir, "log.db"), nil)
 	}
-	return conformance.Harness{Open: open, Reopen: open, Begin: begin, Crash: conformance.CrashSelf("TestConformance"), Bubble: true}
+	return conformance.Harness{Open: open, Reopen: open, Begin: begin, Rewind: rewind, Crash: conformance.CrashSelf("TestConformance"), Bubble: true}
+}
+
+// rewind puts back what the log's bucket held at seq, under the open Log: the
+// file is the application's.
+func rewind(_ context.Context, _ conformance.Place, log cdc.Log, seq uint64) error {
+	l := log.(*boltlog.Log)
+	head := binary.BigEndian.AppendUint64(nil, seq)
+	return l.DB().Update(func(tx *bbolt.Tx) error {
+		root := tx.Bucket([]byte(boltlog.DefaultName))
+		return errors.Join(
+			remove(root.Bucket([]byte("events")), func(key, _ []byte) bool { return bytes.Compare(key, head) > 0 }),
+			remove(root.Bucket([]byte("ids")), func(_, value []byte) bool { return bytes.Compare(value, head) > 0 }),
+			root.Put([]byte("head"), head),
+		)
+	})
+}
+
+func remove(b *bbolt.Bucket, which func(key, value []byte) bool) error {
+	var keys [][]byte
+	err := b.ForEach(func(key, value []byte) error {
+		if which(key, value) {
+			keys = append(keys, bytes.Clone(key))
+		}
+		return nil
+	})
+	for _, key := range keys {
+		err = errors.Join(err, b.Delete(key))
+	}
+	return err
 }
 
 // begin opens a transaction of the application: bbolt has one writer.

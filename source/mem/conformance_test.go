@@ -19,7 +19,11 @@ func harness() conformance.Harness {
 			return transaction{tx}, err
 		},
 		Writers: 3,
-		Bubble:  true,
+		Rewind: func(_ context.Context, _ conformance.Place, log cdc.Log, seq uint64) error {
+			log.(*memlog.Log).Rewind(seq)
+			return nil
+		},
+		Bubble: true,
 	}
 }
 
