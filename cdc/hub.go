@@ -255,8 +255,8 @@ func (h *Hub) rejoin(reset *ResetError) error {
 
 // tag adds the tag to an end of the tail that restart took from the bounds:
 // without it, a log that went back and grew again is not noticed. One that did
-// since has its new tag here: followers who came between have the event that it
-// lost, and are made to look.
+// since has its new tag here: followers who came between may have events that it
+// lost, and are made to look; pages that were kept are forgotten.
 func (h *Hub) tag() error {
 	end := h.position()
 	if !h.untagged || end.Tag != "" {
@@ -269,6 +269,7 @@ func (h *Hub) tag() error {
 	h.untagged = false
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.cold.forget()
 	if len(h.tail.chunks) == 0 {
 		h.tail.reset(end)
 	}

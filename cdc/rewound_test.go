@@ -96,6 +96,10 @@ func TestALogThatGoesBackWhileAHubStarts(t *testing.T) {
 		}
 		log.hand(t, other, 4, 7)
 		s.reset(cdc.ReasonDiverged)
+		lost := eventsOf(t, one, 5, 5)[0].Cursor(epochOf(t, one))
+		if page, err := hub.Read(t.Context(), lost, 10); err == nil {
+			t.Errorf("after an event that was lost the Hub read %v, from what it kept", seqsOf(page.Events))
+		}
 	})
 }
 
