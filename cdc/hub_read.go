@@ -51,7 +51,7 @@ func (h *Hub) readTail(after Cursor, limit int) (page Page, ok bool) {
 
 func (h *Hub) readLog(ctx context.Context, after Cursor, limit int) (Page, error) {
 	if base := h.tailBase(); after.Epoch == base.Epoch && after.Seq < base.Seq {
-		return h.readCold(ctx, after, limit)
+		return h.readCold(ctx, after, limit, base.Seq)
 	}
 	return h.edge.do(ctx, h, edgeRead{after, limit}, func(ctx context.Context) (Page, error) {
 		return h.log.Read(ctx, after, limit)
@@ -85,7 +85,9 @@ const (
 )
 
 // coldReads are pages below the tail that were read lately or are being read.
-// They never become wrong, only useless: the events of a log do not change.
+// They never become wrong, only useless: the events of a log do not change, and
+// one that goes back to below the tail is found out by the Hub's reader, which
+// forgets them. Above the base of the tail it might not be.
 type coldReads struct {
 	mu    sync.Mutex
 	pages []*coldPage // least recently used first
@@ -101,11 +103,11 @@ type coldPage struct {
 }
 
 // readCold answers from a page that covers the cursor, waits for one that may,
-// or reads one.
-func (h *Hub) readCold(ctx context.Context, after Cursor, limit int) (Page, error) {
+// or reads one, up to the base of the tail.
+func (h *Hub) readCold(ctx context.Context, after Cursor, limit int, base uint64) (Page, error) {
 	for {
 		p, own := h.cold.find(after)
-		if own && !h.spawn(func() { h.fill(p) }) {
+		if own && !h.spawn(func() { h.fill(p, base) }) {
 			return Page{}, ErrClosed
 		}
 		select {
@@ -130,10 +132,14 @@ func (h *Hub) readCold(ctx context.Context, after Cursor, limit int) (Page, erro
 }
 
 // fill reads the page; a failed one is forgotten.
-func (h *Hub) fill(p *coldPage) {
+func (h *Hub) fill(p *coldPage, base uint64) {
 	p.page, p.err = h.log.Read(h.ctx, p.after, p.limit)
 	if p.err == nil {
 		p.err = p.page.check(p.after.Seq)
+	}
+	if above := eventsAfter(p.page.Events, base); p.page.Next > base {
+		n := len(p.page.Events) - len(above)
+		p.page = Page{Events: p.page.Events[:n:n], Next: base}
 	}
 	if p.err != nil || p.page.Next == p.after.Seq {
 		h.cold.drop(p)

@@ -103,6 +103,36 @@ func TestALogThatGoesBackWhileAHubStarts(t *testing.T) {
 	})
 }
 
+// A stream reads further than its Hub has, and the log goes back to where the
+// Hub is. The page that both would keep is of the first history.
+func TestALogThatGoesBackToWhereAHubIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, other := newMem(t), newMem(t)
+		add(t, one, 3)
+		add(t, other, 3) // the same events: time stands still
+		log := &handing{swapped: swapped{current: one, epoch: epochOf(t, one)}, ch: make(chan []cdc.Event, 10)}
+		hub := newHub(t, log, nil)
+		synctest.Wait()
+		add(t, one, 3) // the Hub is not told
+		first := follow(t, hub, cdc.Beginning, nil)
+		first.until(6)
+		for range 4 {
+			if _, err := other.Append(t.Context(), cdc.Event{Type: "other history"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		log.swap(other)
+		log.hand(t, other, 4, 7)
+		synctest.Wait()
+		second := follow(t, hub, cdc.Beginning, nil)
+		if got := second.until(7); !reflect.DeepEqual(got, from(1, 7)) {
+			t.Errorf("a stream from the beginning got %v, want 1 to 7", got)
+		}
+		first.live()
+		first.reset(cdc.ReasonDiverged)
+	})
+}
+
 // eventsOf returns the events from the first to the last seq.
 func eventsOf(t *testing.T, log cdc.Log, first, last int) []cdc.Event {
 	t.Helper()
