@@ -2,6 +2,7 @@ package redislog_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,6 +87,12 @@ func rewind(ctx context.Context, at conformance.Place, log cdc.Log, seq uint64) 
 	entries, err := c.XRange(ctx, meta+":log", strconv.FormatUint(seq+1, 10), "+").Result()
 	if err != nil {
 		return err
+	}
+	for _, e := range entries {
+		var last, more uint64
+		if _, err := fmt.Sscanf(e.ID, "%d-%d", &last, &more); err != nil || last-more <= seq {
+			return fmt.Errorf("cannot go back to %d: it is within the entry %s (%v)", seq, e.ID, err)
+		}
 	}
 	_, err = c.TxPipelined(ctx, func(p redis.Pipeliner) error {
 		for _, e := range entries {
