@@ -86,7 +86,13 @@ func ensureSchema(ctx context.Context, db *sqlx.DB, s settings) error {
 	case MySQL:
 		err = mysqlLocked(ctx, db, s, func(conn *sqlx.Conn) error { return execAll(ctx, conn, schemaOf(s)) })
 	default:
-		err = postgresLocked(ctx, db, s, func(tx *sqlx.Tx) error { return execAll(ctx, tx, schemaOf(s)) })
+		err = postgresLocked(ctx, db, s, func(tx *sqlx.Tx) error {
+			var p problems // another process may have begun in another mode meanwhile
+			if err := p.refuseMode(ctx, tx, s); err != nil || len(p) > 0 {
+				return errors.Join(err, p.err(s))
+			}
+			return execAll(ctx, tx, schemaOf(s))
+		})
 	}
 	verr := verify(ctx, db, s)
 	if e, ok := errors.AsType[*SchemaError](verr); ok && err != nil && !slices.Contains(e.Problems, missingTable) {

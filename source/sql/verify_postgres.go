@@ -12,10 +12,10 @@ import (
 
 // refuseMode compares the mode with what the tables that exist were made for.
 // Two modes on one table would each number events without the other.
-func (p *problems) refuseMode(ctx context.Context, db *sqlx.DB, s settings) error {
+func (p *problems) refuseMode(ctx context.Context, db sqlx.QueryerContext, s settings) error {
 	n := s.names
 	var log, inbox, pass, sequence bool
-	err := db.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL, to_regprocedure($4) IS NOT NULL,"+
+	err := db.QueryRowxContext(ctx, "SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL, to_regprocedure($4) IS NOT NULL,"+
 		" EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $3 AND (atthasdef OR attidentity <> ''))",
 		n.log, n.inbox, s.columns.Seq, passSignature(n)).Scan(&log, &inbox, &pass, &sequence)
 	if err != nil || !log {

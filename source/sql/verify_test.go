@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -150,6 +151,42 @@ func TestOneTableHasOneMode(t *testing.T) {
 		}
 		if err := sqllog.Verify(t.Context(), db, &sqllog.Options{Mode: made}); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestModesThatStartAtOnce: on an empty database one mode wins, and its log is
+// whole; the others are refused.
+func TestModesThatStartAtOnce(t *testing.T) {
+	modes := []sqllog.Mode{sqllog.Sequencer, sqllog.Fence, sqllog.AtCommit}
+	for range 8 {
+		driver, dsn := freshPostgres(t)
+		logs, errs := make([]*sqllog.Log, len(modes)), make([]error, len(modes))
+		var wg sync.WaitGroup
+		for i, mode := range modes {
+			db := connect(t, driver, dsn)
+			wg.Go(func() { logs[i], errs[i] = sqllog.Open(t.Context(), db, &sqllog.Options{Mode: mode}) })
+		}
+		wg.Wait()
+		var won []sqllog.Mode
+		for i, mode := range modes {
+			if errs[i] != nil {
+				if !strings.Contains(errs[i].Error(), "set Options.Mode to") {
+					t.Errorf("mode %s: got %v", mode, errs[i])
+				}
+				continue
+			}
+			won = append(won, mode)
+			if _, err := logs[i].Append(t.Context(), cdc.Event{}); err != nil {
+				t.Error(err)
+			}
+			_ = logs[i].Close()
+			if err := sqllog.Verify(t.Context(), connect(t, driver, dsn), &sqllog.Options{Mode: mode}); err != nil {
+				t.Errorf("mode %s, which won: %v", mode, err)
+			}
+		}
+		if len(won) != 1 {
+			t.Errorf("modes %v opened the log, want one; errors: %v", won, errs)
 		}
 	}
 }
