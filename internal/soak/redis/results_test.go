@@ -17,7 +17,8 @@ const resultsHead = `# Redis: faults
 Written by ` + "`TestSoakFaults`" + ` of internal/soak/redis, a row when its campaign was passed: two handles with a Hub each, 4 followers on each Hub,
 two writers that retry with the same ID. Faults of the network are Toxiproxy's. "Lost" are events that were acknowledged and are not in the log
 afterwards; it and resets are legal only where the fault loses events. "Silent" is what the judge (` + "`verify.Verify`" + `) or a comparison of every
-follower with the log found wrong though nobody was told.
+follower with the log found wrong though nobody was told. After a reset a follower goes on at the other handle: where two masters live side by
+side for some seconds it is sent to and fro.
 
 | Fault | times | acknowledged | lost replies | lost | delivered | resets | silent | seconds |
 |---|---|---|---|---|---|---|---|---|
