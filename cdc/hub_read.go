@@ -137,8 +137,8 @@ func (h *Hub) fill(p *coldPage, base uint64) {
 	if p.err == nil {
 		p.err = p.page.check(p.after.Seq)
 	}
-	if above := eventsAfter(p.page.Events, base); p.page.Next > base {
-		n := len(p.page.Events) - len(above)
+	if p.page.Next > base {
+		n := len(p.page.Events) - len(eventsAfter(p.page.Events, base))
 		p.page = Page{Events: p.page.Events[:n:n], Next: base}
 	}
 	if p.err != nil || p.page.Next == p.after.Seq {
