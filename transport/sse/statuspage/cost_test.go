@@ -76,10 +76,23 @@ func TestLagOfAClientThatDoesNotRead(t *testing.T) {
 	}
 }
 
-// open serves n clients without a network, until the context ends, and
-// returns when all are live.
-func open(ctx context.Context, t testing.TB, handler *sse.Handler, n int, running *sync.WaitGroup) {
+// crowd is a handler with n clients that are live, without a network, until the
+// test ends.
+func crowd(t testing.TB, n int) *sse.Handler {
 	t.Helper()
+	log := memlog.New(nil)
+	handler, err := sse.NewHandler(log, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		_ = handler.Close()
+		_ = log.Close()
+	})
 	for i := range n {
 		query := url.Values{"topic": {fmt.Sprintf("%d", i), strings.Repeat("<ä>", 500)}}
 		for k := range 100 {
@@ -95,7 +108,7 @@ func open(ctx context.Context, t testing.TB, handler *sse.Handler, n int, runnin
 			}
 		}
 		if live == n {
-			return
+			return handler
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of %d streams are live", live, n)
@@ -106,21 +119,8 @@ func open(ctx context.Context, t testing.TB, handler *sse.Handler, n int, runnin
 // TestTheCostIsBounded: however many streams there are, with however large
 // filters, the answer is small and made at most twice a second.
 func TestTheCostIsBounded(t *testing.T) {
-	log := memlog.New(nil)
-	handler, err := sse.NewHandler(log, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	defer func() {
-		cancel()
-		running.Wait()
-		_ = handler.Close()
-		_ = log.Close()
-	}()
 	const n = 1500
-	open(ctx, t, handler, n, &running)
+	handler := crowd(t, n)
 	page := statuspage.New(handler, nil)
 	ask := func() *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
@@ -146,20 +146,7 @@ func TestTheCostIsBounded(t *testing.T) {
 
 // BenchmarkTenThousandStreams is one answer, not shared.
 func BenchmarkTenThousandStreams(b *testing.B) {
-	log := memlog.New(nil)
-	handler, err := sse.NewHandler(log, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(b.Context())
-	var running sync.WaitGroup
-	defer func() {
-		cancel()
-		running.Wait()
-		_ = handler.Close()
-		_ = log.Close()
-	}()
-	open(ctx, b, handler, 10_000, &running)
+	handler := crowd(b, 10_000)
 	b.ReportAllocs()
 	for b.Loop() {
 		w := httptest.NewRecorder()
