@@ -262,10 +262,10 @@ func (f *follower) deliverLive(events []Event) error {
 		return nil
 	}
 	page := Page{Events: events[first:], Next: events[len(events)-1].Seq}
-	if page.check(f.pos.Seq) != nil {
+	if page.check(events[first].Seq-1) != nil { // of two histories
 		return f.readAll(noEnd)
 	}
-	return f.move(page)
+	return f.deliver(page)
 }
 
 // catchUp replays after a lag. The subscription is armed again, so what the
@@ -312,11 +312,6 @@ func (f *follower) deliver(page Page) error {
 	if err := page.check(f.pos.Seq); err != nil {
 		return err
 	}
-	return f.move(page)
-}
-
-// move is deliver for a page that was checked.
-func (f *follower) move(page Page) error {
 	f.pos = page.cursor(f.pos.Epoch)
 	return f.emit(f.opts.Filter.Select(page.Events))
 }
@@ -343,7 +338,7 @@ func (p Page) check(after uint64) error {
 	last := after
 	for _, e := range p.Events {
 		if e.Seq <= last {
-			return fmt.Errorf("cdc: seq %d came after %d: a Source must return ascending seqs above the cursor", e.Seq, last)
+			return fmt.Errorf("cdc: seq %d came after %d: a Source must return ascending seqs above the cursor, and what was replayed must not come again live", e.Seq, last)
 		}
 		last = e.Seq
 	}
