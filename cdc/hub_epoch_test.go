@@ -50,6 +50,7 @@ func TestHubEpochChangeDoesNotResetNewStreams(t *testing.T) {
 		add(t, log, 2)
 		hub := newHub(t, h, nil)
 		follow(t, hub, cdc.Latest, nil).live()
+		synctest.Wait() // the Hub has asked for its bounds, too
 		h.bounds = func(n int) error {
 			if n > 0 {
 				h.bounds = nil
