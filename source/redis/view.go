@@ -29,6 +29,7 @@ type view struct {
 	length int64       // entries in the stream
 	told   int64       // how many it is known to have
 	page   *pageBuffer // reply to the page's XRANGE, nil if none was asked for
+	mark   []byte      // reply to the XRANGE of the mark, nil if it was not asked for
 }
 
 // pageQuery asks for entries from the one that has that seq on.
@@ -38,12 +39,12 @@ type pageQuery struct {
 }
 
 // look takes a view in one transaction of the server, on the pool of c, with a
-// page unless that is nil. The mark is the reply to what finds out whether the
-// log still has the newest event that this process has seen: every look asks,
-// since the client may reach another server by a new connection at any time,
-// without an error that says so. It is nil if there is no such event, and for a
-// page that begins before it: that either has it or does not reach it.
-func (l *Log) look(ctx context.Context, c redis.Cmdable, page *pageQuery, k known) (v view, mark []byte, err error) {
+// page unless that is nil. Every look asks whether the log still has the newest
+// event that this process has seen, the mark, since the client may reach another
+// server by a new connection at any time, without an error that says so. A page
+// that begins before the mark either has it or does not reach it.
+func (l *Log) look(ctx context.Context, c redis.Cmdable, page *pageQuery) (view, error) {
+	k := l.track.ask()
 	pipe := c.TxPipeline()
 	meta := pipe.HMGet(ctx, l.meta, "v", "epoch", "floor", "head", "length", "max")
 	length := pipe.XLen(ctx, l.stream)
@@ -59,14 +60,14 @@ func (l *Log) look(ctx context.Context, c redis.Cmdable, page *pageQuery, k know
 		_ = pipe.Process(ctx, markCmd)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return view{}, nil, l.reason(ctx, c, err)
+		return view{}, l.reason(ctx, c, err)
 	}
-	v, err = parseView(meta.Val())
+	v, err := parseView(meta.Val())
 	v.length, v.page, v.known = length.Val(), buffer, k
 	if markCmd != nil {
-		mark = markCmd.Val()
+		v.mark = markCmd.Val()
 	}
-	return v, mark, err
+	return v, err
 }
 
 // reason finds out why the server discarded a transaction: which it does not
@@ -123,9 +124,8 @@ func (l *Log) current(ctx context.Context) (cdc.Bounds, error) {
 func (l *Log) currentView(ctx context.Context, c redis.Cmdable, page *pageQuery) (view, error) {
 	cuts := 0
 	for range maxLooks {
-		k := l.track.ask()
-		v, mark, err := l.look(ctx, c, page, k)
-		if err != nil && cut(err) {
+		v, err := l.look(ctx, c, page)
+		if cut(err) {
 			// The pool may hold several connections that were cut meanwhile.
 			if cuts++; cuts < maxLooks && ctx.Err() == nil {
 				continue
@@ -134,12 +134,12 @@ func (l *Log) currentView(ctx context.Context, c redis.Cmdable, page *pageQuery)
 		if err != nil {
 			return view{}, err
 		}
-		done, err := l.putRight(ctx, v, mark)
+		done, err := l.putRight(ctx, v)
 		if err != nil {
 			return view{}, err
 		}
 		if done {
-			l.track.answer(k, v.bounds)
+			l.track.answer(v.known, v.bounds)
 			return v, nil
 		}
 	}
@@ -147,13 +147,13 @@ func (l *Log) currentView(ctx context.Context, c redis.Cmdable, page *pageQuery)
 }
 
 // putRight returns true if there was nothing to do.
-func (l *Log) putRight(ctx context.Context, v view, mark []byte) (bool, error) {
+func (l *Log) putRight(ctx context.Context, v view) (bool, error) {
 	k := v.known
 	switch {
 	case !v.exists:
 		_, err := l.renew(ctx, "none") // no epoch is called so: the log is made, or left as it is
 		return false, err
-	case v.bounds.Epoch == k.bounds.Epoch && v.bounds.Last < k.bounds.Last, v.diverged(markOf(mark)), slices.Contains(k.left, v.bounds.Epoch):
+	case v.bounds.Epoch == k.bounds.Epoch && v.bounds.Last < k.bounds.Last, v.diverged(markOf(v.mark)), slices.Contains(k.left, v.bounds.Epoch):
 		return false, l.wentBack(ctx, v)
 	case v.tampered():
 		return false, l.repair(ctx, 0, 0)

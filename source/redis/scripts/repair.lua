@@ -6,8 +6,8 @@
 local log = open(ARGV[1])
 if log.err then return log end
 local floor = log.floor
-local next = redis.call('XRANGE', stream, text(floor + 1) .. '-0', '+', 'COUNT', 1)[1]
-local first = next and span(next)
+local entry = redis.call('XRANGE', stream, text(floor + 1) .. '-0', '+', 'COUNT', 1)[1]
+local first = entry and span(entry)
 if first and first <= log.head then
   floor = math.max(floor, first - 1)
 else
