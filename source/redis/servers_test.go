@@ -184,6 +184,18 @@ func (f *failover) synced(t *testing.T) {
 	t.Fatalf("the replica did not reach %s", head)
 }
 
+// startLagging has a log of ten events, which the replica has, too. It will lack
+// what the master gets from now on.
+func startLagging(t *testing.T) (f *failover, l *redislog.Log, epoch string) {
+	t.Helper()
+	f = startFailover(t)
+	l = openLog(t, f.client, "x", nil)
+	epoch = appendN(t, l, 1, 10).Epoch
+	f.synced(t)
+	f.detach(t)
+	return f, l, epoch
+}
+
 func TestFailoverThatLosesEvents(t *testing.T) {
 	t.Parallel()
 	for _, regrow := range []int{0, 5, 8} {
@@ -247,11 +259,7 @@ func TestFailoverThatLosesEvents(t *testing.T) {
 // The one who appends may be the first to come back.
 func TestFailoverNoticedByAppend(t *testing.T) {
 	t.Parallel()
-	f := startFailover(t)
-	l := openLog(t, f.client, "x", nil)
-	old := appendN(t, l, 1, 10).Epoch
-	f.synced(t)
-	f.detach(t)
+	f, l, old := startLagging(t)
 	appendN(t, l, 11, 5)
 	f.promote()
 	var r cdc.Receipt
@@ -338,11 +346,7 @@ func TestAServerThatGoesBackToAnEpoch(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			f := startFailover(t)
-			l := openLog(t, f.client, "x", nil)
-			old := appendN(t, l, 1, 10).Epoch
-			f.synced(t)
-			f.detach(t)
+			f, l, old := startLagging(t)
 			appendN(t, l, 11, 3)
 			left, err := l.Renew(t.Context())
 			if err != nil {
