@@ -2,6 +2,8 @@ package conformance
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
@@ -13,6 +15,7 @@ func atomicCases() []Case {
 		{Guarantee: g, Situation: "LastRefused", Sentence: "an append whose last event is refused adds none of the others", run: lastRefused},
 		{Guarantee: g, Situation: "OneView", Sentence: "while others append five events at a time, a reader that polls sees all five or none", run: oneView},
 		{Guarantee: g, Situation: "Transaction", Sentence: "the events of a transaction become visible together", needs: []need{needBegin}, run: txTogether},
+		{Guarantee: g, Situation: "Overlapping", Sentence: "the same when a reader looks between its appends, and others begin before and after them and stay open", needs: []need{needThree}, run: overlappingTogether},
 		{Guarantee: g, Situation: "Receipt", Sentence: "an append of n events returns n seqs, and each names its event", run: receiptNames},
 	}
 }
@@ -38,16 +41,14 @@ func lastRefused(t *trial) {
 func oneView(t *trial) {
 	const group = 5
 	log := t.open()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	done := t.beside(func() {
 		for range 40 {
 			if _, err := t.tryAppend(log, t.eventsN(group)...); err != nil {
 				t.appendFailed(err)
 				return
 			}
 		}
-	}()
+	})
 	epoch := t.bounds(log).Epoch
 	for ended := false; !ended; {
 		select {
@@ -77,6 +78,70 @@ func txTogether(t *trial) {
 		got := t.all(log, cdc.Cursor{Epoch: r.pos.Epoch, Seq: before}, 100)
 		t.want(len(got) == 2*n, "a transaction of %d events was committed, %d are visible", 2*n, len(got))
 		r.until(lastSeq(got))
+	}
+	t.record(log)
+}
+
+// overlappingTogether lets a reader look when a transaction has made one of its
+// two appends, and when it has committed but others are open that drew their
+// numbers before or after it. Nobody draws between: a log may show what lies
+// below an open transaction.
+func overlappingTogether(t *trial) {
+	log := t.open()
+	epoch := t.bounds(log).Epoch
+	heads := map[string]uint64{} // what the head was when something was told
+	look := func(when string, x *transaction) {
+		heads[when] = t.bounds(log).Head
+		n := 0
+		for _, e := range t.all(log, cdc.Cursor{Epoch: epoch}, 1000) {
+			if slices.Contains(x.ids(), e.ID) {
+				n++
+			}
+		}
+		t.want(n == 0 || n == len(x.ids()), "%s, %d of the %d events of a transaction are visible", when, n, len(x.ids()))
+	}
+	for others := range 4 {
+		for commits := range 2 {
+			clear(heads)
+			t.trace.add("-- others begin before and after: %02b, the first of them commits: %d", others, commits)
+			var open []*transaction
+			beside := func(at int) {
+				if others&at != 0 {
+					x := t.begin(log)
+					x.name = fmt.Sprintf("tx%d", len(open)+1)
+					x.append(1)
+					open = append(open, x)
+				}
+			}
+			beside(2)
+			x := t.begin(log)
+			x.append(1)
+			look("after the first append", x)
+			x.append(2)
+			beside(1)
+			x.commit()
+			look("after the commit", x)
+			look("at the next look", x)
+			for n, o := range open {
+				if n == 0 && commits == 0 {
+					o.rollback()
+				} else {
+					o.commit()
+				}
+				look(fmt.Sprintf("when %s has ended", o.name), x)
+			}
+			all := t.all(log, cdc.Cursor{Epoch: epoch}, 1000)
+			t.want(hasAny(all, x.ids()), "nothing of a committed transaction is visible when no other is open")
+			for when, head := range heads {
+				n := 0
+				for _, e := range all {
+					if e.Seq > head && slices.Contains(x.ids(), e.ID) {
+						n++
+					}
+				}
+				t.want(n == 0 || n == len(x.ids()), "%s the head was %d: %d of the %d events of a transaction are above it", when, head, n, len(x.ids()))
+			}
+		}
 	}
 	t.record(log)
 }

@@ -190,6 +190,7 @@ func (t *trial) execute() Result {
 	}
 	cancel()
 	t.guarded(t.closeAll)
+	t.guarded(t.endBesides)
 	stop()
 	if t.exercise.Load() == 0 && !t.failed() && t.skip == "" {
 		t.add(errors.New("the case looked at nothing: it proves nothing"))
@@ -214,6 +215,9 @@ func (t *trial) result() Result {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := Result{Case: t.c, Skipped: t.skip, Faults: slices.Clone(t.faults), Seed: t.opts.Seed, History: t.history}
+	if t.givenUp {
+		r.History = nil
+	}
 	if len(r.Faults) > 0 {
 		r.Skipped, r.Trace = "", t.trace.String()
 	}

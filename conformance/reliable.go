@@ -73,11 +73,7 @@ func lastOf(seqs []uint64) uint64 {
 // told with what is there afterwards.
 func readAgain(t *trial) {
 	log := t.open()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		t.writers(log, 4, 15)
-	}()
+	done := t.beside(func() { t.writers(log, 4, 15) })
 	epoch := t.bounds(log).Epoch
 	pos := cdc.Cursor{Epoch: epoch}
 	s := t.history.Stream("polling")

@@ -150,11 +150,7 @@ func sseLone(t *trial) {
 func sseJoining(t *trial) {
 	log := t.open()
 	s := t.serve(log)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		t.writers(log, 2, 40)
-	}()
+	done := t.beside(func() { t.writers(log, 2, 40) })
 	type joined struct {
 		c    *client
 		from cdc.Cursor

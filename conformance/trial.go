@@ -35,6 +35,8 @@ type trial struct {
 	latest   handle         // the log that was opened last
 	closers  []func() error // last first
 	streams  []*stream
+	besides  []<-chan struct{}
+	givenUp  bool         // one of besides still writes the history
 	exercise atomic.Int64 // how much was looked at
 	judged   bool
 	label    string // of the goroutines of the case
@@ -364,6 +366,26 @@ func (t *trial) soon(g Guarantee, ok func() bool, format string, args ...any) {
 // breathe lets time pass in a loop that polls: virtual time stands still as
 // long as anybody runs, and others may wait for it.
 func breathe() { time.Sleep(time.Microsecond) }
+
+// beside runs f on a goroutine of its own, which ends before the case does.
+func (t *trial) beside(f func()) (done <-chan struct{}) {
+	ended := make(chan struct{})
+	t.besides = append(t.besides, ended)
+	go func() { defer close(ended); f() }()
+	return ended
+}
+
+// endBesides waits for what beside has started.
+func (t *trial) endBesides() {
+	for _, done := range t.besides {
+		select {
+		case <-done:
+		case <-time.After(t.opts.Patience):
+			t.givenUp = true
+			t.fail(verify.Contained, "an append or a trim did not end within %v, though its context had and the log was closed", t.opts.Patience)
+		}
+	}
+}
 
 // finite runs f and fails if it does not return in time.
 func (t *trial) finite(g Guarantee, what string, f func()) {

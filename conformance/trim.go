@@ -146,9 +146,7 @@ func trimWhileReading(t *trial) {
 		epoch := t.bounds(log).Epoch
 		s := t.history.Stream("reading while another trims")
 		s.Begin(cdc.Cursor{Epoch: epoch})
-		trimmed := make(chan struct{})
-		go func() {
-			defer close(trimmed)
+		trimmed := t.beside(func() {
 			for _, seq := range seqs[:50] {
 				time.Sleep(2 * time.Microsecond)
 				if _, err := t.h.trim(t.ctx, log.Log, seq); err != nil {
@@ -156,7 +154,7 @@ func trimWhileReading(t *trial) {
 					return
 				}
 			}
-		}()
+		})
 		for pos := (cdc.Cursor{Epoch: epoch}); pos.Seq < lastOf(seqs); {
 			breathe()
 			page, err := t.tryRead(log, pos, 1)

@@ -88,11 +88,7 @@ func liveOnce(t *trial) {
 func whileWriting(t *trial) {
 	log := t.open()
 	t.fill(log, 5)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		t.writers(log, 2, 30)
-	}()
+	done := t.beside(func() { t.writers(log, 2, 30) })
 	var streams []*stream
 	for n := range 8 {
 		start := [...]cdc.Start{cdc.Latest, cdc.Beginning}[n%2]

@@ -84,6 +84,30 @@ func TestOverlappingTransactions(t *testing.T) {
 	}
 }
 
+func TestTransactionBecomesVisibleWhole(t *testing.T) {
+	log := memlog.New(nil)
+	defer log.Close()
+	a, _ := log.Begin(t.Context())
+	b, _ := log.Begin(t.Context())
+	for _, tx := range []*memlog.Tx{a, b, a} {
+		if _, err := tx.Append(t.Context(), cdc.Event{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got, next := read(t, log, 0); len(got) > 0 || next != 0 {
+		t.Errorf("%v next %d of a transaction that has committed 1 and 3, while 2 is undecided: want none yet", got, next)
+	}
+	if err := b.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if got, next := read(t, log, 0); !slices.Equal(got, []uint64{1, 3}) || next != 3 {
+		t.Errorf("%v next %d, want 1 and 3 next 3", got, next)
+	}
+}
+
 func TestIDsInTransactions(t *testing.T) {
 	log := memlog.New(nil)
 	defer log.Close()

@@ -51,8 +51,8 @@ func (t *Tx) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, erro
 	return t.add(events), nil
 }
 
-// Commit makes the events stable as soon as every transaction with lower seqs
-// is decided. If another one has committed an event with the same ID since,
+// Commit makes the events stable, all at once, as soon as every transaction
+// with lower seqs, or with seqs between theirs, is decided. If another one has committed an event with the same ID since,
 // Commit rolls back and returns an error, as a unique index would have it.
 func (t *Tx) Commit() error { return t.end(true) }
 
@@ -120,8 +120,8 @@ func (t *Tx) find(id string) (uint64, bool) {
 	return t.events[i].Seq, true
 }
 
-// decide ends the transaction and makes stable what no undecided one is below
-// of; l.mu is held.
+// decide ends the transaction and makes stable what no undecided one holds
+// back; l.mu is held.
 func (l *Log) decide(t *Tx) {
 	t.done = true
 	if !t.committed {
@@ -132,24 +132,20 @@ func (l *Log) decide(t *Tx) {
 			l.ids[e.ID] = e.Seq
 		}
 	}
-	head := l.bounds.Last
-	for _, o := range l.open {
-		if !o.done {
-			head = min(head, o.drawn[0]-1)
-		}
-	}
+	head := l.stable()
 	if head <= l.bounds.Head {
 		return
 	}
 	l.bounds.Head = head
 
 	var stable []cdc.Event
+	below := func(o *Tx) bool { return o.done && (len(o.events) == 0 || o.events[0].Seq <= head) }
 	for _, o := range l.open {
-		n, _ := slices.BinarySearch(o.seqs(), head+1)
-		stable = append(stable, o.events[:n]...)
-		o.events = o.events[n:]
+		if below(o) {
+			stable = append(stable, o.events...)
+		}
 	}
-	l.open = slices.DeleteFunc(l.open, func(o *Tx) bool { return o.done && len(o.events) == 0 })
+	l.open = slices.DeleteFunc(l.open, below)
 	slices.SortFunc(stable, func(a, b cdc.Event) int { return cmp.Compare(a.Seq, b.Seq) })
 	l.events = append(l.events, stable...)
 	for s := range l.subs {
@@ -157,10 +153,21 @@ func (l *Log) decide(t *Tx) {
 	}
 }
 
-func (t *Tx) seqs() []uint64 {
-	seqs := make([]uint64, len(t.events))
-	for i, e := range t.events {
-		seqs[i] = e.Seq
+// stable is the highest seq below all that undecided transactions have drawn
+// which has no transaction's events on both sides: they become visible
+// together. l.mu is held.
+func (l *Log) stable() uint64 {
+	head := l.bounds.Last
+	for _, o := range l.open {
+		if !o.done {
+			head = min(head, o.drawn[0]-1)
+		}
 	}
-	return seqs
+	split := func(o *Tx) bool {
+		return o.done && len(o.events) > 0 && o.events[0].Seq <= head && head < o.events[len(o.events)-1].Seq
+	}
+	for i := slices.IndexFunc(l.open, split); i >= 0; i = slices.IndexFunc(l.open, split) {
+		head = l.open[i].events[0].Seq - 1
+	}
+	return head
 }

@@ -26,6 +26,7 @@ const (
 	NumberedBefore     Bug = "order taken at commit but numbered before"      // a row trigger that locks after the default drew the number: 87 inversions in 20,537 commits
 	SplitAppend        Bug = "split transaction"                              // a loop of inserts without a transaction
 	SplitCommit        Bug = "commit shown in pieces"                         // one publish for each row of a commit
+	SplitByOpen        Bug = "commit split by an open transaction"            // a fence by what was drawn at the last look: it may lie between two numbers of one commit
 	SilentTruncation   Bug = "silent truncation"                              // XREAD from a trimmed id returns the next survivor
 	TruncationLow      Bug = "truncation off by one, too late"                // cursor < floor-1
 	TruncationHigh     Bug = "truncation off by one, too early"               // cursor <= floor: everyone at the floor is reset for ever

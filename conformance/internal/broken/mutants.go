@@ -40,6 +40,7 @@ func Mutants() []Mutant {
 		{Bug: NumberedBefore, Layer: Source, Kills: "Ordered/CommitOrder"},
 		{Bug: SplitAppend, Layer: Source, Kills: "Atomic/LastRefused"},
 		{Bug: SplitCommit, Layer: Source, Kills: "Atomic/OneView"},
+		{Bug: SplitByOpen, Layer: Source, Kills: "Atomic/Overlapping"},
 		{Bug: SilentTruncation, Layer: Source, Kills: "Resumable/Truncated"},
 		{Bug: TruncationLow, Layer: Source, Kills: "Resumable/Truncated"},
 		{Bug: TruncationHigh, Layer: Source, Kills: "Resumable/Truncated"},

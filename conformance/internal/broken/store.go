@@ -24,6 +24,7 @@ type Disk struct {
 	pending []cdc.Event // committed, but an older transaction is open
 	ids     map[string]uint64
 	open    []*Tx
+	looked  uint64 // SplitByOpen: Last when somebody looked
 	handles map[*Store]struct{}
 	failing bool
 	parked  func() // wakes that are late
@@ -157,6 +158,7 @@ func (s *Store) Bounds(ctx context.Context) (cdc.Bounds, error) {
 		return cdc.Bounds{}, errFailing
 	}
 	b := s.disk.bounds
+	s.disk.looked = b.Last
 	switch s.bug {
 	case HeadFromRows:
 		b.Head = lastSeq(s.disk.events)

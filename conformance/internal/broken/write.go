@@ -14,6 +14,7 @@ type Tx struct {
 	store  *Store
 	events []cdc.Event
 	first  uint64
+	bound  uint64 // all its seqs are above
 	told   bool // NotifyBeforeCommit
 }
 
@@ -116,7 +117,10 @@ func (t *Tx) add(events []cdc.Event) cdc.Receipt {
 		}
 		e.Seq, e.Time = d.bounds.Last, time.Now().UTC().Truncate(time.Microsecond)
 		if t.first == 0 {
-			t.first = e.Seq
+			t.first, t.bound = e.Seq, e.Seq-1
+			if bug == SplitByOpen {
+				t.bound = d.looked
+			}
 			d.open = append(d.open, t)
 		}
 		t.events = append(t.events, e)
@@ -145,7 +149,7 @@ func (d *Disk) decide(t *Tx, commit bool) {
 	head := d.bounds.Last
 	for _, o := range d.open {
 		if d.bug != LateCommit && d.bug != NumberedBefore {
-			head = min(head, o.first-1)
+			head = min(head, o.bound)
 		}
 	}
 	var stable []cdc.Event
