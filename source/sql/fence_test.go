@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/gapless-go/gapless/cdc"
 )
 
@@ -35,12 +37,7 @@ func TestFenceMeetsTheWritersInFlight(t *testing.T) {
 			}
 		})
 	}
-	var head uint64
-	for head < 200 {
-		if err := db.QueryRow("SELECT coalesce(max(seq), 0) FROM change_log").Scan(&head); err != nil {
-			t.Fatal(err)
-		}
-	}
+	head := drawnTo(t, db, 200)
 	// A transaction may take longer than a fence waits on a busy machine.
 	var got cdc.Bounds
 	for range 5 {
@@ -53,4 +50,99 @@ func TestFenceMeetsTheWritersInFlight(t *testing.T) {
 		}
 	}
 	t.Errorf("the head is %d, and the events up to about %d are decided", got.Head, head)
+}
+
+// drawnTo waits until the table has an event of that seq or above, and returns
+// the highest.
+func drawnTo(t *testing.T, db *sqlx.DB, seq uint64) (head uint64) {
+	t.Helper()
+	for head < seq && !t.Failed() {
+		if err := db.QueryRow("SELECT coalesce(max(seq), 0) FROM change_log").Scan(&head); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return head
+}
+
+// A reader looks while a transaction has appended the greater part of its
+// events, more than the fence searches at once, and again when it has committed
+// and another is open that began meanwhile.
+func TestFenceShowsLargeTransactionWhole(t *testing.T) {
+	l, db := variants[1].fresh(t)
+	epoch := epochOf(t, l)
+	visible := func() int { return len(readAll(t, l, cdc.Cursor{Epoch: epoch})) }
+	begin := func(n int) *sqlx.Tx {
+		tx, err := db.BeginTxx(t.Context(), nil)
+		if err == nil {
+			err = l.AppendTx(t.Context(), tx, make([]cdc.Event, n)...)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tx
+	}
+	large := begin(2500)
+	if n := visible(); n != 0 {
+		t.Fatalf("%d events are visible, and nothing has committed", n)
+	}
+	if err := l.AppendTx(t.Context(), large, make([]cdc.Event, 1000)...); err != nil {
+		t.Fatal(err)
+	}
+	other := begin(1)
+	if err := large.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if n := visible(); n != 0 && n != 3500 {
+		t.Errorf("%d of the 3500 events of a transaction are visible", n)
+	}
+	if err := other.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if n := visible(); n != 3500 {
+		t.Errorf("%d of 3500 events are visible when no transaction is open", n)
+	}
+}
+
+// Where there is always a transaction that has appended once and will again,
+// no head has all of each transaction on one side. The stream goes on.
+func TestFenceGoesOnWhereTransactionsAlwaysOverlap(t *testing.T) {
+	l, db := variants[1].fresh(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	defer writers.Wait()
+	defer stop()
+	for range 12 {
+		writers.Go(func() {
+			for ctx.Err() == nil {
+				tx, err := db.Beginx()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for range 3 {
+					err = errors.Join(err, l.AppendTx(t.Context(), tx, cdc.Event{Type: "n"}))
+					time.Sleep(2 * time.Millisecond)
+				}
+				if err := errors.Join(err, tx.Commit()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for seq := uint64(100); seq <= 1000; seq += 100 {
+		drawn := drawnTo(t, db, seq)
+		for deadline := time.Now().Add(time.Minute); !t.Failed(); {
+			b, err := l.Bounds(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b.Head >= seq {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("the head is %d, and the table has events up to %d", b.Head, drawn)
+			}
+		}
+	}
 }

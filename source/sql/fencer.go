@@ -2,6 +2,8 @@ package sqllog
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -19,7 +21,16 @@ const (
 	meetPause = 5 * time.Millisecond
 )
 
-// fencer is the engine of mode Fence.
+// Where transactions that draw numbers in turns never let go of each other, the
+// head goes on after so long though it splits some of them. So many rows on
+// either side of it are searched for such.
+const (
+	splitPause = 25 * time.Millisecond
+	splitRows  = 1000
+)
+
+// fencer is the engine of mode Fence. Its head is the highest number at or
+// below the fence's that has no transaction's events on both sides.
 //
 // What the fence has learned is void when the server crashes, because the
 // sequence may then go back over numbers that no commit has carried. So it
@@ -28,11 +39,14 @@ const (
 // read.
 type fencer struct {
 	*drawn
-	holdersSQL, lastSQL string
+	holdersSQL, lastSQL, splitSQL string
 
 	pace   *pacer
 	lock   chan struct{} // holds what is below; a channel, so that ctx ends waiting
 	fence  *fence
+	head   uint64
+	split  uint64    // where the fence stood when only heads were left that split a transaction; 0: it is not so
+	since  time.Time // that was
 	conn   *sqlx.Conn
 	served uint64 // highest committed seq that was read up to
 	on     string // the epoch and server on which it was
@@ -47,11 +61,15 @@ func newFencer(ctx context.Context, db *sqlx.DB, s settings) (*fencer, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fencer{drawn: d, pace: newPacer(s.rest), lock: make(chan struct{}, 1), fence: newFenceAt(0)}
+	f := &fencer{drawn: d, pace: newPacer(s.rest), lock: make(chan struct{}, 1)}
+	f.restart(0)
 	f.lastSQL = "SELECT " + lastOf(d.sequence)
 	f.holdersSQL = "SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND granted AND mode = 'RowExclusiveLock'" +
 		" AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND (relation = " + literal(Postgres, s.names.log) + "::regclass" +
 		" OR relation IN (SELECT relid FROM pg_partition_tree(" + literal(Postgres, s.names.log) + "::regclass)))"
+	f.splitSQL = strings.NewReplacer("SEQ", s.names.quote(s.columns.Seq), "LOG", s.names.log, "ROWS", strconv.Itoa(splitRows)).Replace(
+		"SELECT coalesce(min(seq), 0) FROM (SELECT SEQ AS seq, xmin AS tx FROM LOG WHERE SEQ > " + number1 + " AND SEQ <= " + number2 + " ORDER BY SEQ DESC LIMIT ROWS) below" +
+			" WHERE tx IN (SELECT xmin FROM LOG WHERE SEQ > " + number2 + " ORDER BY SEQ LIMIT ROWS)")
 	return f, nil
 }
 
@@ -67,9 +85,9 @@ func (f *fencer) acquire(ctx context.Context) error {
 
 func (f *fencer) release() { <-f.lock }
 
-// refresh advances the fence. undecided says that numbers were drawn which may
+// refresh moves the head. undecided says that numbers were drawn which may
 // still appear.
-func (f *fencer) refresh(ctx context.Context) (stable uint64, undecided bool, err error) {
+func (f *fencer) refresh(ctx context.Context) (head uint64, undecided bool, err error) {
 	if err := f.acquire(ctx); err != nil {
 		return 0, false, err
 	}
@@ -85,7 +103,7 @@ func (f *fencer) refresh(ctx context.Context) (stable uint64, undecided bool, er
 
 // advance looks once at what is decided. A sequence that went back takes along
 // what was served. It must be called with the lock held and a connection.
-func (f *fencer) advance(ctx context.Context) (stable uint64, undecided bool, err error) {
+func (f *fencer) advance(ctx context.Context) (head uint64, undecided bool, err error) {
 	var last uint64
 	err = f.conn.QueryRowContext(ctx, f.lastSQL).Scan(&last)
 	var holders []string
@@ -101,9 +119,40 @@ func (f *fencer) advance(ctx context.Context) (stable uint64, undecided bool, er
 		f.forget()
 		return 0, true, nil
 	}
-	stable = f.fence.advance(last, holders)
-	return stable, stable < last, nil
+	if err := f.raise(ctx, f.fence.advance(last, holders)); err != nil {
+		f.forget()
+		return 0, false, err
+	}
+	return f.head, f.head < last, nil
 }
+
+// raise moves the head to the highest number up to stable that splits no
+// transaction. Of those that have events there all have committed, so that
+// their other events are in the table as well.
+func (f *fencer) raise(ctx context.Context, stable uint64) error {
+	for head := stable; head > f.head; {
+		var lowest int64 // row of those that head splits
+		if err := f.conn.QueryRowContext(ctx, inline(f.splitSQL, int64(f.head), int64(head))).Scan(&lowest); err != nil {
+			return err
+		}
+		if lowest == 0 {
+			f.head, f.split = head, 0
+			return nil
+		}
+		head = uint64(lowest) - 1
+	}
+	switch {
+	case f.head >= stable:
+	case f.split == 0:
+		f.split, f.since = stable, time.Now()
+	case stable > f.split && time.Since(f.since) > splitPause:
+		f.head, f.split = stable, 0
+	}
+	return nil
+}
+
+// restart begins with a new fence from a head below which all is decided.
+func (f *fencer) restart(head uint64) { f.fence, f.head, f.split = newFenceAt(head), head, 0 }
 
 // begin pins a connection and starts the fence from the stored head, or from
 // what was served if this is still the server on which it was.
@@ -122,23 +171,24 @@ func (f *fencer) begin(ctx context.Context) error {
 	if on != f.on {
 		f.served = 0
 	}
-	f.conn, f.fence = conn, newFenceAt(max(head, f.served))
+	f.conn = conn
+	f.restart(max(head, f.served))
 	return nil
 }
 
 // meet waits a moment for the writers in flight, of which a new fence knows
 // nothing: until they have ended, its head is the stored one, and a reader that
 // asked for the latest event would get all that came after that.
-func (f *fencer) meet(ctx context.Context) (stable uint64, undecided bool, err error) {
-	stable, undecided, err = f.advance(ctx)
+func (f *fencer) meet(ctx context.Context) (head uint64, undecided bool, err error) {
+	head, undecided, err = f.advance(ctx)
 	first := f.fence.before
 	// A transaction that is longer holds the head back.
-	for n := 1; n < meetLooks && err == nil && f.conn != nil && stable < first; n++ {
+	for n := 1; n < meetLooks && err == nil && f.conn != nil && head < first; n++ {
 		if err = sleep(ctx, meetPause); err == nil {
-			stable, undecided, err = f.advance(ctx)
+			head, undecided, err = f.advance(ctx)
 		}
 	}
-	return stable, undecided, err
+	return head, undecided, err
 }
 
 // forget drops the connection and what was learned on it. It must be called
@@ -148,7 +198,7 @@ func (f *fencer) forget() {
 		_ = f.conn.Close() // it goes back to the pool, which tests it
 		f.conn = nil
 	}
-	f.fence = newFenceAt(f.served)
+	f.restart(f.served)
 }
 
 // note keeps the highest head that was seen, and stores it now and then.
@@ -172,14 +222,14 @@ func (f *fencer) note(ctx context.Context, st state) error {
 	return err
 }
 
-// peek implements engine; it does not move the fence.
+// peek implements engine; it does not move the head.
 func (f *fencer) peek(ctx context.Context) (state, error) {
 	if err := f.acquire(ctx); err != nil {
 		return state{}, err
 	}
-	stable := f.fence.stable
+	head := f.head
 	f.release()
-	return f.store.peek(ctx, int64(stable))
+	return f.store.peek(ctx, int64(head))
 }
 
 func (f *fencer) poll(ctx context.Context) (b cdc.Bounds, busy bool, err error) {
@@ -198,20 +248,20 @@ func (f *fencer) settle(ctx context.Context) (cdc.Bounds, error) {
 	return b, err
 }
 
-// observe moves the stable head and reads the bounds that follow from it.
+// observe moves the head and reads the bounds that follow from it.
 func (f *fencer) observe(ctx context.Context) (b cdc.Bounds, undecided bool, err error) {
-	stable, undecided, err := f.refresh(ctx)
+	head, undecided, err := f.refresh(ctx)
 	if err != nil {
 		return b, false, err
 	}
-	st, err := f.store.peek(ctx, int64(stable))
+	st, err := f.store.peek(ctx, int64(head))
 	if err == nil {
 		err = f.note(ctx, st)
 	}
 	return st.bounds, undecided, err
 }
 
-// read serves what lies below the known stable head at once, and moves it only
+// read serves what lies below the known head at once, and moves it only
 // if that is nothing: a reader under load comes back anyway.
 func (f *fencer) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
 	var p rowPage
@@ -231,24 +281,24 @@ func (f *fencer) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Pag
 	return p.page(after)
 }
 
-// known reads what lies below the known stable head.
+// known reads what lies below the known head.
 func (f *fencer) known(ctx context.Context, after cdc.Cursor, limit int) (rowPage, error) {
 	if err := f.acquire(ctx); err != nil {
 		return rowPage{}, err
 	}
-	stable := f.fence.stable
+	head := f.head
 	f.release()
-	return f.query(ctx, after, limit, int64(stable))
+	return f.query(ctx, after, limit, int64(head))
 }
 
-// readAgain moves the stable head, or lets another reader do it, and reads.
+// readAgain moves the head, or lets another reader do it, and reads.
 func (f *fencer) readAgain(ctx context.Context, after cdc.Cursor, limit int) (p rowPage, err error) {
 	looked := false
 	err = f.pace.look(ctx, func(ctx context.Context) (b cdc.Bounds, news bool, err error) {
 		looked = true
-		stable, _, err := f.refresh(ctx)
+		head, _, err := f.refresh(ctx)
 		if err == nil {
-			p, err = f.query(ctx, after, limit, int64(stable))
+			p, err = f.query(ctx, after, limit, int64(head))
 		}
 		return p.state.bounds, len(p.events) > 0, err
 	})

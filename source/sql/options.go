@@ -45,7 +45,8 @@ const (
 	Sequencer Mode = "sequencer"
 	// Fence reads a table whose seq is drawn at INSERT (a BIGSERIAL) up to the
 	// oldest writer in flight. It changes nothing for writers, so it is the
-	// mode for a table that already exists. PostgreSQL only.
+	// mode for a table that already exists. Transactions that append several
+	// times and never cease to overlap may be read in parts. PostgreSQL only.
 	Fence Mode = "fence"
 	// AtCommit numbers events in the writer's own transaction, just before its
 	// commit, one transaction after the other: seq order is commit order, and
