@@ -1,8 +1,6 @@
 package sqllog
 
-import (
-	"strings"
-)
+import "strings"
 
 // fence finds out which numbers of a sequence are decided, though PostgreSQL
 // lets transactions commit in another order than they draw numbers in.
@@ -66,4 +64,39 @@ func (f *fence) lowestOf(listed []string) uint64 {
 		}
 	}
 	return lowest
+}
+
+// written are rows with the transactions that wrote them, ascending by seq.
+type written []writtenRow
+
+type writtenRow struct {
+	seq uint64
+	by  string
+}
+
+// split returns how many of the rows are at or below head, the highest number
+// up to head that has no transaction's rows on both sides, 0 if there is none,
+// and how many transactions wrote the rows between the two.
+func (w written) split(head uint64) (below int, cut uint64, writers int) {
+	last := map[string]uint64{}
+	for _, r := range w {
+		last[r.by] = r.seq
+	}
+	var reach uint64 // of the transactions so far
+	between := map[string]bool{}
+	for _, r := range w {
+		if r.seq > head {
+			break
+		}
+		below++
+		between[r.by] = true
+		if reach = max(reach, last[r.by]); reach == r.seq {
+			cut = r.seq
+			clear(between)
+		}
+	}
+	if len(between) == 0 {
+		cut = head
+	}
+	return below, cut, len(between)
 }

@@ -2,8 +2,7 @@ package sqllog
 
 import (
 	"context"
-	"strconv"
-	"strings"
+	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -22,10 +21,10 @@ const (
 )
 
 // Where transactions that draw numbers in turns never let go of each other, the
-// head goes on after so long though it splits some of them. So many rows on
-// either side of it are searched for such.
+// head waits so long for them before it goes on and splits some. So many rows
+// on either side of it are searched for such.
 const (
-	splitPause = 25 * time.Millisecond
+	splitPause = 10 * time.Millisecond
 	splitRows  = 1000
 )
 
@@ -39,14 +38,15 @@ const (
 // read.
 type fencer struct {
 	*drawn
-	holdersSQL, lastSQL, splitSQL string
+	holdersSQL, lastSQL, writtenSQL string
 
 	pace   *pacer
 	lock   chan struct{} // holds what is below; a channel, so that ctx ends waiting
 	fence  *fence
 	head   uint64
-	split  uint64    // where the fence stood when only heads were left that split a transaction; 0: it is not so
-	since  time.Time // that was
+	stable uint64    // of the fence, when head was found
+	alone  bool      // the rows between them are of one transaction
+	moved  time.Time // when head last moved, or began to fall behind
 	conn   *sqlx.Conn
 	served uint64 // highest committed seq that was read up to
 	on     string // the epoch and server on which it was
@@ -67,9 +67,10 @@ func newFencer(ctx context.Context, db *sqlx.DB, s settings) (*fencer, error) {
 	f.holdersSQL = "SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND granted AND mode = 'RowExclusiveLock'" +
 		" AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND (relation = " + literal(Postgres, s.names.log) + "::regclass" +
 		" OR relation IN (SELECT relid FROM pg_partition_tree(" + literal(Postgres, s.names.log) + "::regclass)))"
-	f.splitSQL = strings.NewReplacer("SEQ", s.names.quote(s.columns.Seq), "LOG", s.names.log, "ROWS", strconv.Itoa(splitRows)).Replace(
-		"SELECT coalesce(min(seq), 0) FROM (SELECT SEQ AS seq, xmin AS tx FROM LOG WHERE SEQ > " + number1 + " AND SEQ <= " + number2 + " ORDER BY SEQ DESC LIMIT ROWS) below" +
-			" WHERE tx IN (SELECT xmin FROM LOG WHERE SEQ > " + number2 + " ORDER BY SEQ LIMIT ROWS)")
+	page := "(SELECT " + s.names.quote(s.columns.Seq) + ", xmin::text FROM " + s.names.log + " WHERE " + s.names.quote(s.columns.Seq)
+	order := " ORDER BY " + s.names.quote(s.columns.Seq)
+	f.writtenSQL = fmt.Sprintf("%[1]s > %[3]s AND %[5]s <= %[4]s%[2]s DESC LIMIT %[6]d) UNION ALL %[1]s > %[4]s%[2]s LIMIT %[6]d) ORDER BY 1",
+		page, order, number1, number2, s.names.quote(s.columns.Seq), splitRows)
 	return f, nil
 }
 
@@ -127,32 +128,60 @@ func (f *fencer) advance(ctx context.Context) (head uint64, undecided bool, err 
 }
 
 // raise moves the head to the highest number up to stable that splits no
-// transaction. Of those that have events there all have committed, so that
-// their other events are in the table as well.
+// transaction.
 func (f *fencer) raise(ctx context.Context, stable uint64) error {
-	for head := stable; head > f.head; {
-		var lowest int64 // row of those that head splits
-		if err := f.conn.QueryRowContext(ctx, inline(f.splitSQL, int64(f.head), int64(head))).Scan(&lowest); err != nil {
+	if stable != f.stable { // else all is as it was, since all up to there had been decided
+		head, alone, err := f.whole(ctx, stable)
+		if err != nil {
 			return err
 		}
-		if lowest == 0 {
-			f.head, f.split = head, 0
-			return nil
+		if head > f.head || f.head == f.stable {
+			f.moved = time.Now()
 		}
-		head = uint64(lowest) - 1
+		f.head, f.stable, f.alone = head, stable, alone
 	}
-	switch {
-	case f.head >= stable:
-	case f.split == 0:
-		f.split, f.since = stable, time.Now()
-	case stable > f.split && time.Since(f.since) > splitPause:
-		f.head, f.split = stable, 0
+	if !f.alone && time.Since(f.moved) > splitPause {
+		f.head = stable
 	}
 	return nil
 }
 
+// whole looks for the highest number up to stable that has no transaction's
+// rows on both sides. alone says that all rows from there to stable are of one.
+func (f *fencer) whole(ctx context.Context, stable uint64) (head uint64, alone bool, err error) {
+	for head = stable; ; {
+		rows, err := f.written(ctx, head)
+		if err != nil {
+			return f.head, false, err
+		}
+		below, cut, writers := rows.split(head)
+		if cut > 0 || below < splitRows || writers > 1 {
+			return max(cut, f.head), writers <= 1, nil
+		}
+		head = rows[0].seq - 1
+	}
+}
+
+// written are the rows nearest to head, ascending, if it is above f.head.
+func (f *fencer) written(ctx context.Context, head uint64) (written, error) {
+	rows, err := f.conn.QueryContext(ctx, inline(f.writtenSQL, int64(f.head), int64(head)))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // only frees it
+	var all written
+	for rows.Next() {
+		var r writtenRow
+		if err := rows.Scan(&r.seq, &r.by); err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, rows.Err()
+}
+
 // restart begins with a new fence from a head below which all is decided.
-func (f *fencer) restart(head uint64) { f.fence, f.head, f.split = newFenceAt(head), head, 0 }
+func (f *fencer) restart(head uint64) { f.fence, f.head, f.stable = newFenceAt(head), head, head }
 
 // begin pins a connection and starts the fence from the stored head, or from
 // what was served if this is still the server on which it was.

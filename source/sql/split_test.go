@@ -1,0 +1,34 @@
+package sqllog
+
+import "testing"
+
+func TestHeadSplitsNoTransaction(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		by      string // who wrote the rows 1, 2, 3, …; a dot is a hole
+		head    uint64
+		cut     uint64
+		writers int
+	}{
+		{"nothing is there", "", 7, 7, 0},
+		{"nobody is split", "aabb", 2, 2, 0},
+		{"above all", "aabb", 9, 9, 0},
+		{"in a hole", "aa..bb", 3, 3, 0},
+		{"one is split", "aabbb", 4, 2, 1},
+		{"the only one is split", "aaaa", 2, 0, 1},
+		{"its other rows are far away", "ab.cc.a", 5, 0, 3},
+		{"the split one began within another", "aababbccb", 7, 0, 3},
+		{"a chain", "zabacbdc", 6, 1, 3},
+		{"two that interleave, whole", "ababcc", 5, 4, 1},
+	} {
+		var rows written
+		for i, by := range test.by {
+			if by != '.' {
+				rows = append(rows, writtenRow{uint64(i + 1), string(by)})
+			}
+		}
+		if _, cut, writers := rows.split(test.head); cut != test.cut || writers != test.writers {
+			t.Errorf("%s: %q at %d: cut %d with %d writers above, want %d with %d", test.name, test.by, test.head, cut, writers, test.cut, test.writers)
+		}
+	}
+}
