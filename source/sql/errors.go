@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"strings"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 var (
@@ -79,14 +81,14 @@ func explain(s settings, err error) error {
 // cut, all those that were idle in the pool are.
 const cutRetries = 8
 
-// retryCut repeats what can be repeated, a read for instance, while the
-// connection that it was given turns out to be cut, or the database gave it up
-// for the sake of another transaction. A server that cannot be reached is an
-// error at once.
+// retryCut repeats fn, a read or an append, while the connection that it was
+// given turns out to be cut, or the database gave it up for the sake of another
+// transaction, and nothing can have come of it. A server that cannot be reached
+// is an error at once.
 func retryCut[T any](ctx context.Context, fn func(ctx context.Context) (T, error)) (T, error) {
 	for attempt := 1; ; attempt++ {
 		v, err := fn(ctx)
-		if err == nil || attempt == cutRetries || ctx.Err() != nil || (!isCut(err) && sqlState(err) != "40001") {
+		if err == nil || attempt == cutRetries || ctx.Err() != nil || errors.Is(err, cdc.ErrUnknownOutcome) || (!isCut(err) && sqlState(err) != "40001") {
 			return v, err
 		}
 	}
@@ -106,5 +108,6 @@ func isCut(err error) bool {
 	case "57P01", "57P05": // terminated by an administrator, or because it was idle
 		return true
 	}
-	return err.Error() == "invalid connection" // go-sql-driver's word for it
+	text := err.Error()
+	return text == "invalid connection" || text == "conn closed" // the words of go-sql-driver and pgx for it
 }

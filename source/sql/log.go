@@ -150,7 +150,7 @@ func (l *Log) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, err
 	if err := l.check(events); err != nil {
 		return cdc.Receipt{}, fmt.Errorf("sql: append: %w", err)
 	}
-	receipt, err := l.engine.append(ctx, events)
+	receipt, err := retryCut(ctx, func(ctx context.Context) (cdc.Receipt, error) { return l.engine.append(ctx, events) })
 	if err != nil {
 		return cdc.Receipt{}, fmt.Errorf("sql: append: %w", explain(l.settings, err))
 	}

@@ -1,0 +1,3 @@
+// Package drivers runs the conformance suite on the log over the drivers that
+// its users may have instead of those of its own tests: pgx and the cgo SQLite.
+package drivers
