@@ -15,7 +15,7 @@ type Tx struct {
 	events []cdc.Event
 	first  uint64
 	bound  uint64 // all its seqs are above
-	told   bool // NotifyBeforeCommit
+	told   bool   // NotifyBeforeCommit
 }
 
 // Begin opens a transaction.
