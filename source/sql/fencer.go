@@ -120,7 +120,7 @@ func (f *fencer) advance(ctx context.Context) (head uint64, undecided bool, err 
 		f.forget()
 		return 0, true, nil
 	}
-	if err := f.raise(ctx, f.fence.advance(last, holders)); err != nil {
+	if err := f.raise(ctx, f.fence.advance(last, holders), last); err != nil {
 		f.forget()
 		return 0, false, err
 	}
@@ -128,9 +128,12 @@ func (f *fencer) advance(ctx context.Context) (head uint64, undecided bool, err 
 }
 
 // raise moves the head to the highest number up to stable that splits no
-// transaction.
-func (f *fencer) raise(ctx context.Context, stable uint64) error {
-	if stable != f.stable { // else all is as it was, since all up to there had been decided
+// transaction, when last is the last that was drawn.
+func (f *fencer) raise(ctx context.Context, stable, last uint64) error {
+	switch {
+	case stable == f.stable && stable == last: // nothing more was drawn: what lies above was given by hand
+		f.head = stable
+	case stable != f.stable: // else all is as it was, since all up to there had been decided
 		head, alone, err := f.whole(ctx, stable)
 		if err != nil {
 			return err
