@@ -70,8 +70,8 @@ func (f *fence) lowestOf(listed []string) uint64 {
 type written []writtenRow
 
 type writtenRow struct {
-	seq uint64
-	by  string
+	Seq uint64
+	Tx  string
 }
 
 // split returns how many of the rows are at or below head, the highest number
@@ -80,18 +80,18 @@ type writtenRow struct {
 func (w written) split(head uint64) (below int, cut uint64, writers int) {
 	last := map[string]uint64{}
 	for _, r := range w {
-		last[r.by] = r.seq
+		last[r.Tx] = r.Seq
 	}
 	var reach uint64 // of the transactions so far
 	between := map[string]bool{}
 	for _, r := range w {
-		if r.seq > head {
+		if r.Seq > head {
 			break
 		}
 		below++
-		between[r.by] = true
-		if reach = max(reach, last[r.by]); reach == r.seq {
-			cut = r.seq
+		between[r.Tx] = true
+		if reach = max(reach, last[r.Tx]); reach == r.Seq {
+			cut = r.Seq
 			clear(between)
 		}
 	}

@@ -3,6 +3,7 @@ package sqllog_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/gapless-go/gapless/cdc"
+	sqllog "github.com/gapless-go/gapless/source/sql"
 )
 
 // A reader that begins at the latest event while there is always a writer in
@@ -17,26 +19,7 @@ import (
 func TestFenceMeetsTheWritersInFlight(t *testing.T) {
 	v := variants[1]
 	first, db := v.fresh(t)
-	ctx, stop := context.WithCancel(t.Context())
-	var writers sync.WaitGroup
-	defer writers.Wait()
-	defer stop()
-	for range 3 {
-		writers.Go(func() {
-			for ctx.Err() == nil {
-				tx, err := db.Beginx()
-				if err == nil {
-					err = first.AppendTx(t.Context(), tx, cdc.Event{Type: "n"})
-					time.Sleep(4 * time.Millisecond)
-					err = errors.Join(err, tx.Commit())
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
+	defer overlapping(t, first, db, 3, 1, 4*time.Millisecond)()
 	head := drawnTo(t, db, 200)
 	// A transaction may take longer than a fence waits on a busy machine.
 	var got cdc.Bounds
@@ -50,6 +33,36 @@ func TestFenceMeetsTheWritersInFlight(t *testing.T) {
 		}
 	}
 	t.Errorf("the head is %d, and the events up to about %d are decided", got.Head, head)
+}
+
+// overlapping lets so many writers append in transactions, one after the other,
+// with a pause after each append, until stop is called.
+func overlapping(t *testing.T, l *sqllog.Log, db *sqlx.DB, writers, appends int, pause time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	for range writers {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				tx, err := db.Beginx()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for range appends {
+					err = errors.Join(err, l.AppendTx(t.Context(), tx, cdc.Event{Type: "n"}))
+					time.Sleep(pause)
+				}
+				if err := errors.Join(err, tx.Commit()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	return func() {
+		cancel()
+		group.Wait()
+	}
 }
 
 // drawnTo waits until the table has an event of that seq or above, and returns
@@ -121,42 +134,15 @@ func TestFenceDoesNotWaitForNumbersGivenByHand(t *testing.T) {
 // no head has all of each transaction on one side. The stream goes on.
 func TestFenceGoesOnWhereTransactionsAlwaysOverlap(t *testing.T) {
 	l, db := variants[1].fresh(t)
-	ctx, stop := context.WithCancel(t.Context())
-	var writers sync.WaitGroup
-	defer writers.Wait()
-	defer stop()
-	for range 12 {
-		writers.Go(func() {
-			for ctx.Err() == nil {
-				tx, err := db.Beginx()
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				for range 3 {
-					err = errors.Join(err, l.AppendTx(t.Context(), tx, cdc.Event{Type: "n"}))
-					time.Sleep(2 * time.Millisecond)
-				}
-				if err := errors.Join(err, tx.Commit()); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
+	defer overlapping(t, l, db, 12, 3, 2*time.Millisecond)()
 	for seq := uint64(100); seq <= 1000; seq += 100 {
 		drawn := drawnTo(t, db, seq)
-		for deadline := time.Now().Add(time.Minute); !t.Failed(); {
+		await(t, fmt.Sprintf("the head to reach %d: the table has events up to %d", seq, drawn), func() bool {
 			b, err := l.Bounds(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if b.Head >= seq {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("the head is %d, and the table has events up to %d", b.Head, drawn)
-			}
-		}
+			return b.Head >= seq || t.Failed()
+		})
 	}
 }

@@ -44,8 +44,7 @@ type fencer struct {
 	lock   chan struct{} // holds what is below; a channel, so that ctx ends waiting
 	fence  *fence
 	head   uint64
-	stable uint64    // of the fence, when head was found
-	alone  bool      // the rows between them are of one transaction
+	alone  bool      // the rows from there to the fence's are of one transaction
 	moved  time.Time // when head last moved, or began to fall behind
 	conn   *sqlx.Conn
 	served uint64 // highest committed seq that was read up to
@@ -67,10 +66,11 @@ func newFencer(ctx context.Context, db *sqlx.DB, s settings) (*fencer, error) {
 	f.holdersSQL = "SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND granted AND mode = 'RowExclusiveLock'" +
 		" AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND (relation = " + literal(Postgres, s.names.log) + "::regclass" +
 		" OR relation IN (SELECT relid FROM pg_partition_tree(" + literal(Postgres, s.names.log) + "::regclass)))"
-	page := "(SELECT " + s.names.quote(s.columns.Seq) + ", xmin::text FROM " + s.names.log + " WHERE " + s.names.quote(s.columns.Seq)
-	order := " ORDER BY " + s.names.quote(s.columns.Seq)
-	f.writtenSQL = fmt.Sprintf("%[1]s > %[3]s AND %[5]s <= %[4]s%[2]s DESC LIMIT %[6]d) UNION ALL %[1]s > %[4]s%[2]s LIMIT %[6]d) ORDER BY 1",
-		page, order, number1, number2, s.names.quote(s.columns.Seq), splitRows)
+	seq := s.names.quote(s.columns.Seq)
+	nearest := func(where, order string) string {
+		return fmt.Sprintf("(SELECT %s AS seq, xmin::text AS tx FROM %s WHERE %s ORDER BY %s LIMIT %d)", seq, s.names.log, where, order, splitRows)
+	}
+	f.writtenSQL = nearest(seq+" > "+number1+" AND "+seq+" <= "+number2, seq+" DESC") + " UNION ALL " + nearest(seq+" > "+number2, seq) + " ORDER BY seq"
 	return f, nil
 }
 
@@ -120,28 +120,30 @@ func (f *fencer) advance(ctx context.Context) (head uint64, undecided bool, err 
 		f.forget()
 		return 0, true, nil
 	}
-	if err := f.raise(ctx, f.fence.advance(last, holders), last); err != nil {
+	if err := f.raise(ctx, last, holders); err != nil {
 		f.forget()
 		return 0, false, err
 	}
 	return f.head, f.head < last, nil
 }
 
-// raise moves the head to the highest number up to stable that splits no
-// transaction, when last is the last that was drawn.
-func (f *fencer) raise(ctx context.Context, stable, last uint64) error {
+// raise advances the fence, and moves the head to the highest number up to the
+// fence's that splits no transaction.
+func (f *fencer) raise(ctx context.Context, last uint64, holders []string) error {
+	was := f.fence.stable
+	stable := f.fence.advance(last, holders)
 	switch {
-	case stable == f.stable && stable == last: // nothing more was drawn: what lies above was given by hand
+	case stable == was && stable == last: // nothing more was drawn: what lies above was given by hand
 		f.head = stable
-	case stable != f.stable: // else all is as it was, since all up to there had been decided
+	case stable != was: // else all is as it was, since all up to there had been decided
 		head, alone, err := f.whole(ctx, stable)
 		if err != nil {
 			return err
 		}
-		if head > f.head || f.head == f.stable {
+		if head > f.head || f.head == was {
 			f.moved = time.Now()
 		}
-		f.head, f.stable, f.alone = head, stable, alone
+		f.head, f.alone = head, alone
 	}
 	if !f.alone && time.Since(f.moved) > splitPause {
 		f.head = stable
@@ -153,38 +155,20 @@ func (f *fencer) raise(ctx context.Context, stable, last uint64) error {
 // rows on both sides. alone says that all rows from there to stable are of one.
 func (f *fencer) whole(ctx context.Context, stable uint64) (head uint64, alone bool, err error) {
 	for head = stable; ; {
-		rows, err := f.written(ctx, head)
-		if err != nil {
+		var rows written // nearest to head, if it is above f.head
+		if err := f.conn.SelectContext(ctx, &rows, inline(f.writtenSQL, int64(f.head), int64(head))); err != nil {
 			return f.head, false, err
 		}
 		below, cut, writers := rows.split(head)
 		if cut > 0 || below < splitRows || writers > 1 {
 			return max(cut, f.head), writers <= 1, nil
 		}
-		head = rows[0].seq - 1
+		head = rows[0].Seq - 1
 	}
-}
-
-// written are the rows nearest to head, ascending, if it is above f.head.
-func (f *fencer) written(ctx context.Context, head uint64) (written, error) {
-	rows, err := f.conn.QueryContext(ctx, inline(f.writtenSQL, int64(f.head), int64(head)))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // only frees it
-	var all written
-	for rows.Next() {
-		var r writtenRow
-		if err := rows.Scan(&r.seq, &r.by); err != nil {
-			return nil, err
-		}
-		all = append(all, r)
-	}
-	return all, rows.Err()
 }
 
 // restart begins with a new fence from a head below which all is decided.
-func (f *fencer) restart(head uint64) { f.fence, f.head, f.stable = newFenceAt(head), head, head }
+func (f *fencer) restart(head uint64) { f.fence, f.head = newFenceAt(head), head }
 
 // begin pins a connection and starts the fence from the stored head, or from
 // what was served if this is still the server on which it was.
@@ -293,8 +277,8 @@ func (f *fencer) observe(ctx context.Context) (b cdc.Bounds, undecided bool, err
 	return st.bounds, undecided, err
 }
 
-// read serves what lies below the known head at once, and moves it only
-// if that is nothing: a reader under load comes back anyway.
+// read serves what lies below the known head at once, and moves it only if
+// that is nothing: a reader under load comes back anyway.
 func (f *fencer) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
 	var p rowPage
 	var err error

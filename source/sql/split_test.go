@@ -24,7 +24,7 @@ func TestHeadSplitsNoTransaction(t *testing.T) {
 		var rows written
 		for i, by := range test.by {
 			if by != '.' {
-				rows = append(rows, writtenRow{uint64(i + 1), string(by)})
+				rows = append(rows, writtenRow{Seq: uint64(i + 1), Tx: string(by)})
 			}
 		}
 		if _, cut, writers := rows.split(test.head); cut != test.cut || writers != test.writers {
