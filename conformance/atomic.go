@@ -90,15 +90,18 @@ func overlappingTogether(t *trial) {
 	log := t.open()
 	epoch := t.bounds(log).Epoch
 	heads := map[string]uint64{} // what the head was when something was told
-	look := func(when string, x *transaction) {
-		heads[when] = t.bounds(log).Head
+	allOrNone := func(x *transaction, events []cdc.Event, above uint64, what string) {
 		n := 0
-		for _, e := range t.all(log, cdc.Cursor{Epoch: epoch}, 1000) {
-			if slices.Contains(x.ids(), e.ID) {
+		for _, e := range events {
+			if e.Seq > above && slices.Contains(x.ids(), e.ID) {
 				n++
 			}
 		}
-		t.want(n == 0 || n == len(x.ids()), "%s, %d of the %d events of a transaction are visible", when, n, len(x.ids()))
+		t.want(n == 0 || n == len(x.ids()), "%s, %d of the %d events of a transaction are visible", what, n, len(x.ids()))
+	}
+	look := func(when string, x *transaction) {
+		heads[when] = t.bounds(log).Head
+		allOrNone(x, t.all(log, cdc.Cursor{Epoch: epoch}, 1000), 0, when)
 	}
 	for others := range 4 {
 		for commits := range 2 {
@@ -133,13 +136,7 @@ func overlappingTogether(t *trial) {
 			all := t.all(log, cdc.Cursor{Epoch: epoch}, 1000)
 			t.want(hasAny(all, x.ids()), "nothing of a committed transaction is visible when no other is open")
 			for when, head := range heads {
-				n := 0
-				for _, e := range all {
-					if e.Seq > head && slices.Contains(x.ids(), e.ID) {
-						n++
-					}
-				}
-				t.want(n == 0 || n == len(x.ids()), "%s the head was %d: %d of the %d events of a transaction are above it", when, head, n, len(x.ids()))
+				allOrNone(x, all, head, fmt.Sprintf("above the head %d, which was told %s", head, when))
 			}
 		}
 	}

@@ -156,10 +156,8 @@ func (t *trial) watch() Result {
 	case r := <-done:
 		return r
 	case <-timer.C:
-		t.add(fmt.Errorf("%w within %v", errStuck, t.opts.Limit))
-		r := t.result()
-		r.History = nil // what was given up still writes it
-		return r
+		t.giveUp(fmt.Errorf("%w within %v", errStuck, t.opts.Limit))
+		return t.result()
 	}
 }
 
@@ -190,7 +188,7 @@ func (t *trial) execute() Result {
 	}
 	cancel()
 	t.guarded(t.closeAll)
-	t.guarded(t.endBesides)
+	t.endBesides()
 	stop()
 	if t.exercise.Load() == 0 && !t.failed() && t.skip == "" {
 		t.add(errors.New("the case looked at nothing: it proves nothing"))

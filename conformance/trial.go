@@ -36,7 +36,6 @@ type trial struct {
 	closers  []func() error // last first
 	streams  []*stream
 	besides  []<-chan struct{}
-	givenUp  bool         // one of besides still writes the history
 	exercise atomic.Int64 // how much was looked at
 	judged   bool
 	label    string // of the goroutines of the case
@@ -45,6 +44,8 @@ type trial struct {
 	mu     sync.Mutex
 	faults []error
 	skip   string
+
+	givenUp bool // something of the case goes on, and writes the history
 }
 
 // ended is panicked by the goroutine of a case to end it.
@@ -65,6 +66,14 @@ func (t *trial) add(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.faults = append(t.faults, err)
+}
+
+// giveUp reports the fault of something that goes on though the case is over.
+func (t *trial) giveUp(err error) {
+	t.add(err)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.givenUp = true
 }
 
 func (t *trial) failed() bool {
@@ -381,8 +390,8 @@ func (t *trial) endBesides() {
 		select {
 		case <-done:
 		case <-time.After(t.opts.Patience):
-			t.givenUp = true
-			t.fail(verify.Contained, "an append or a trim did not end within %v, though its context had and the log was closed", t.opts.Patience)
+			t.giveUp(&Violation{Guarantee: verify.Contained, Problem: fmt.Sprintf("an append or a trim did not end within %v, though its context had and the log was closed", t.opts.Patience)})
+			return
 		}
 	}
 }
