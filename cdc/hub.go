@@ -39,11 +39,12 @@ type Hub struct {
 	group  sync.WaitGroup // the reader and the shared reads
 	reads  hubReads
 
-	bounds flights[struct{}, Bounds]
-	edge   flights[edgeRead, Page]
-	cold   coldReads
+	joining flights[struct{}, struct{}]
+	bounds  flights[struct{}, Bounds]
+	edge    flights[edgeRead, Page]
+	cold    coldReads
 
-	untagged bool // of the reader: see tag
+	untagged bool // of who joins, and then of the reader: see tag
 
 	mu      sync.Mutex
 	tail    tail          // its epoch is empty until the log was reached for the first time
@@ -123,8 +124,15 @@ func (h *Hub) run() {
 }
 
 // session subscribes, reads what was missed and then what comes, until the
-// subscription breaks. It does not return nil.
+// subscription breaks. It does not return nil. A log that can be read but not
+// subscribed to is read at each try: its followers are late, not left behind.
 func (h *Hub) session(wait *backoff) error {
+	if err := h.join(h.ctx); err != nil {
+		return err
+	}
+	if err := h.catchUp(); err != nil {
+		return err
+	}
 	sub, err := h.log.Subscribe(h.ctx)
 	if err != nil {
 		return err
@@ -148,12 +156,22 @@ func (h *Hub) session(wait *backoff) error {
 	}
 }
 
+// join puts the tail at the head of the log when nobody has yet. The followers
+// do not wait for the reader to do it, which may be kept from subscribing or be
+// waiting after a failure: until it is done, no cold read can be shared.
+func (h *Hub) join(ctx context.Context) error {
+	_, err := h.joining.do(ctx, h, struct{}{}, func(context.Context) (none struct{}, err error) {
+		if h.position().Epoch == "" {
+			err = h.rejoin(nil)
+		}
+		return none, err
+	})
+	return err
+}
+
 // catchUp reads from the end of the tail to the end of the log. Reading from a
 // cursor with its tag also finds a log that went back and grew again.
 func (h *Hub) catchUp() error {
-	if h.position().Epoch == "" {
-		return h.rejoin(nil)
-	}
 	if err := h.tag(); err != nil {
 		return err
 	}

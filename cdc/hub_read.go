@@ -50,7 +50,14 @@ func (h *Hub) readTail(after Cursor, limit int) (page Page, ok bool) {
 }
 
 func (h *Hub) readLog(ctx context.Context, after Cursor, limit int) (Page, error) {
-	if base := h.tailBase(); after.Epoch == base.Epoch && after.Seq < base.Seq {
+	base := h.tailBase()
+	if base.Epoch == "" {
+		if err := h.join(ctx); err != nil {
+			return Page{}, err
+		}
+		base = h.tailBase()
+	}
+	if after.Epoch == base.Epoch && after.Seq < base.Seq {
 		return h.readCold(ctx, after, limit, base.Seq)
 	}
 	return h.edge.do(ctx, h, edgeRead{after, limit}, func(ctx context.Context) (Page, error) {
@@ -77,11 +84,14 @@ func (h *Hub) tailBase() Cursor {
 	return h.tail.base
 }
 
-// Cold reads are kept for others that follow closely: at most coldPages pages
-// of at most coldEvents events and about PageBytes.
+// Cold reads are kept for others that follow: at most coldPages pages of at most
+// coldEvents events, and about coldBytes in all. A follower that falls out of
+// them reads for itself, so they are as many as fit in the bytes and can be
+// looked through for each read.
 const (
-	coldPages  = 16
+	coldPages  = 64
 	coldEvents = 512
+	coldBytes  = 16 << 20
 )
 
 // coldReads are pages below the tail that were read lately or are being read.
@@ -91,6 +101,7 @@ const (
 type coldReads struct {
 	mu    sync.Mutex
 	pages []*coldPage // least recently used first
+	bytes int         // of those that have been read
 }
 
 // coldPage is one read. Until done is closed, only after and limit are set.
@@ -100,6 +111,7 @@ type coldPage struct {
 	done  chan struct{}
 	page  Page
 	err   error
+	bytes int // guarded by the mutex of coldReads
 }
 
 // readCold answers from a page that covers the cursor, waits for one that may,
@@ -143,6 +155,8 @@ func (h *Hub) fill(p *coldPage, base uint64) {
 	}
 	if p.err != nil || p.page.Next == p.after.Seq {
 		h.cold.drop(p)
+	} else {
+		h.cold.keep(p)
 	}
 	close(p.done)
 }
@@ -165,10 +179,31 @@ func (c *coldReads) find(after Cursor) (p *coldPage, own bool) {
 	}
 	p = &coldPage{after: after, limit: int(limit), done: make(chan struct{})}
 	c.pages = append(c.pages, p)
-	if len(c.pages) > coldPages {
+	c.trim()
+	return p, true
+}
+
+// keep counts the bytes of a page that was read, unless it is among the kept
+// no longer.
+func (c *coldReads) keep(p *coldPage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Contains(c.pages, p) {
+		return
+	}
+	for _, e := range p.page.Events {
+		p.bytes += e.Size()
+	}
+	c.bytes += p.bytes
+	c.trim()
+}
+
+// trim must be called with mu held. The page that was used last always stays.
+func (c *coldReads) trim() {
+	for len(c.pages) > coldPages || c.bytes > coldBytes && len(c.pages) > 1 {
+		c.bytes -= c.pages[0].bytes
 		c.pages = slices.Delete(c.pages, 0, 1)
 	}
-	return p, true
 }
 
 func (c *coldReads) drop(p *coldPage) {
@@ -180,7 +215,7 @@ func (c *coldReads) drop(p *coldPage) {
 func (c *coldReads) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pages = nil
+	c.pages, c.bytes = nil, 0
 }
 
 // mayCover reports whether the page covers the cursor, or may once it is read.

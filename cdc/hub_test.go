@@ -66,15 +66,21 @@ func TestHubServesTheTailFromMemory(t *testing.T) {
 }
 
 func TestHubSharesColdReads(t *testing.T) {
+	t.Run("subscribed", func(t *testing.T) { testColdReads(t, nil) })
+	t.Run("before the log can be subscribed to", func(t *testing.T) {
+		testColdReads(t, func(int) error { return errors.New("no connection to listen on") })
+	})
+}
+
+func testColdReads(t *testing.T, subscribe func(int) error) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMem(t)
 		for range 100 {
 			add(t, log, 100)
 		}
 		reads := func(clients int) int {
-			h := &hooks{Log: log, read: func(int) error { time.Sleep(time.Millisecond); return nil }}
+			h := &hooks{Log: log, read: func(int) error { time.Sleep(time.Millisecond); return nil }, subscribe: subscribe}
 			hub := newHub(t, h, nil)
-			synctest.Wait()
 			var group sync.WaitGroup
 			for i := range clients {
 				group.Go(func() {
@@ -109,6 +115,53 @@ func TestHubSharesColdReads(t *testing.T) {
 			t.Errorf("100 clients cost %d reads, one %d: want at most twice", many, one)
 		}
 	})
+}
+
+// A reader that comes long after another finds what that one read, as far as
+// the bytes that are kept allow.
+func TestHubKeepsColdReadsForStragglers(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		events      int
+		data        int // bytes of each
+		after       uint64
+		readsItself bool
+	}{
+		{"20,000 small events", 20_000, 10, 0, false},
+		{"the newest of 48 MiB", 48, 1 << 20, 40, false},
+		{"the oldest of 48 MiB", 48, 1 << 20, 0, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := &hooks{Log: newMem(t)}
+				events := make([]cdc.Event, tt.events)
+				for i := range events {
+					events[i].Data = make([]byte, tt.data)
+				}
+				if _, err := cdc.Append(t.Context(), h, events...); err != nil {
+					t.Fatal(err)
+				}
+				hub := newHub(t, h, nil)
+				synctest.Wait()
+				replay := func(after uint64) (reads int) {
+					before := h.count("read")
+					cursor := cdc.Cursor{Epoch: epochOf(t, h), Seq: after}
+					for cursor.Seq < uint64(tt.events) {
+						page, err := hub.Read(t.Context(), cursor, 1000)
+						if err != nil {
+							t.Fatal(err)
+						}
+						cursor.Seq = page.Next
+					}
+					return h.count("read") - before
+				}
+				replay(0)
+				if n := replay(tt.after); n > 0 != tt.readsItself {
+					t.Errorf("the straggler cost %d reads of the log, want some: %t", n, tt.readsItself)
+				}
+			})
+		})
+	}
 }
 
 func TestHubLag(t *testing.T) {
@@ -218,6 +271,24 @@ func TestHubSurvivesAnOutage(t *testing.T) {
 		}
 		if n := observed.errors.Load(); n < int64(told) || uint64(n) != hub.Status().Errors {
 			t.Errorf("the observer was told %d errors, the status has %d; want at least the %d that OnError was told", n, hub.Status().Errors, told)
+		}
+	})
+}
+
+func TestHubReadsALogThatCannotBeSubscribedTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hooks{Log: newMem(t), subscribe: func(int) error { return errors.New("no connection to listen on") }}
+		hub := newHub(t, h, nil)
+		s := follow(t, hub, cdc.Beginning, nil)
+		s.live()
+		time.Sleep(time.Minute)
+		add(t, h, 3)
+		began := time.Now()
+		if got := s.until(3); !reflect.DeepEqual(got, from(1, 3)) {
+			t.Errorf("got %v", got)
+		}
+		if late := time.Since(began); late > 5*time.Second {
+			t.Errorf("the events came %v late, want at most 5s", late)
 		}
 	})
 }
