@@ -36,7 +36,7 @@ func serve(t *testing.T, h http.Handler, http2 bool, configure func(*http.Server
 // http.Server.WriteTimeout ends every response after a while, on HTTP/1.1 and
 // on HTTP/2; a stream of Gapless sets its own deadlines and lives on.
 func TestStreamsOutliveTheWriteTimeoutOfTheServer(t *testing.T) {
-	const timeout = 300 * time.Millisecond
+	const timeout = time.Second
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("http2=%v", http2), func(t *testing.T) {
 			log := memlog.New(nil)
@@ -64,7 +64,7 @@ func TestStreamsOutliveTheWriteTimeoutOfTheServer(t *testing.T) {
 				t.Error("a plain handler outlived the write timeout: this test shows nothing")
 			}
 			began = time.Now()
-			err = readStream(t.Context(), server.Client(), server.URL+"/events?heartbeat=event", func(report.Line) bool { return time.Since(began) < 5*timeout })
+			err = readStream(t.Context(), server.Client(), server.URL+"/events?heartbeat=event", func(report.Line) bool { return time.Since(began) < 3*timeout })
 			if err != nil {
 				t.Errorf("the stream ended after %v: %v", time.Since(began), err)
 			}
@@ -76,7 +76,7 @@ func TestStreamsOutliveTheWriteTimeoutOfTheServer(t *testing.T) {
 // the stream on HTTP/2, though nothing was to be written: so it must be moved
 // before it passes, also in a silence.
 func TestAnExpiredWriteDeadlineEndsAStreamOnHTTP2(t *testing.T) {
-	const timeout = 100 * time.Millisecond
+	const timeout = 500 * time.Millisecond
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("http2=%v", http2), func(t *testing.T) {
 			expire := func(w http.ResponseWriter, r *http.Request) {
@@ -85,7 +85,7 @@ func TestAnExpiredWriteDeadlineEndsAStreamOnHTTP2(t *testing.T) {
 				c.Flush()
 				c.SetWriteDeadline(time.Now().Add(timeout))
 				select {
-				case <-time.After(5 * timeout):
+				case <-time.After(2 * timeout):
 				case <-r.Context().Done():
 				}
 				c.SetWriteDeadline(time.Now().Add(time.Hour))
@@ -95,7 +95,7 @@ func TestAnExpiredWriteDeadlineEndsAStreamOnHTTP2(t *testing.T) {
 			defer log.Close()
 			mux := http.NewServeMux()
 			mux.HandleFunc("/naive", expire)
-			mux.Handle("/events", newHandler(t, log, &sse.Options{Heartbeat: 5 * timeout, WriteTimeout: timeout}))
+			mux.Handle("/events", newHandler(t, log, &sse.Options{Heartbeat: 3 * timeout, WriteTimeout: timeout}))
 			server := serve(t, mux, http2, nil)
 
 			last := ""
@@ -111,7 +111,7 @@ func TestAnExpiredWriteDeadlineEndsAStreamOnHTTP2(t *testing.T) {
 				if l.Event == "cdc.checkpoint" {
 					checkpoints++
 				}
-				return checkpoints < 3
+				return checkpoints < 2
 			})
 			if err != nil {
 				t.Errorf("after %d silences: %v", checkpoints, err)

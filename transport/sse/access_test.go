@@ -30,7 +30,7 @@ func TestCookies(t *testing.T) {
 
 // TestBearerTokens is the recipe for clients that can send headers.
 func TestBearerTokens(t *testing.T) {
-	expires := time.Now().Add(100 * time.Millisecond)
+	expires := time.Now().Add(time.Second)
 	s := serve(t, nil, &sse.Options{Authorize: func(r *http.Request) (sse.Grant, error) {
 		if r.Header.Get("Authorization") != "Bearer secret" {
 			return sse.Grant{}, &sse.AccessError{Status: http.StatusUnauthorized}

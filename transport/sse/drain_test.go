@@ -113,7 +113,7 @@ func TestDrainedHandlerTurnsClientsAway(t *testing.T) {
 // TestStuckClientIsCut proves that a client that does not read loses its
 // stream after the write deadline, while another one gets everything.
 func TestStuckClientIsCut(t *testing.T) {
-	s := serve(t, nil, &sse.Options{WriteTimeout: 300 * time.Millisecond})
+	s := serve(t, nil, &sse.Options{WriteTimeout: time.Second})
 	big := `"` + strings.Repeat("x", 1<<18) + `"`
 	stuck, ended := stuckClient(t, s)
 	defer func() { _ = stuck.Close() }()
@@ -147,7 +147,7 @@ func TestDrainCutsStuckClients(t *testing.T) {
 		t.Error(err)
 	}
 	<-ended
-	if took := time.Since(begin); took > 2*time.Second {
+	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("Close and the end of the stream took %v", took)
 	}
 }

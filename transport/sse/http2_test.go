@@ -2,6 +2,7 @@ package sse_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -16,44 +17,51 @@ import (
 // deadline cannot be set again.
 func TestSilenceOutlivesTheWriteDeadline(t *testing.T) {
 	for _, h2 := range []bool{false, true} {
-		log := memlog.New(nil)
-		handler, err := sse.NewHandler(log, &sse.Options{Heartbeat: 700 * time.Millisecond, WriteTimeout: 200 * time.Millisecond})
-		if err != nil {
-			t.Fatal(err)
-		}
-		hs := httptest.NewUnstartedServer(handler)
-		hs.Config.WriteTimeout = 500 * time.Millisecond
-		hs.EnableHTTP2 = h2
-		hs.StartTLS()
-
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, hs.URL, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response, err := hs.Client().Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if (response.ProtoMajor == 2) != h2 {
-			t.Errorf("HTTP/%d, want 2: %t", response.ProtoMajor, h2)
-		}
-		f := &follower{parser: newParser(response.Body), t: t, response: response, cancel: cancel}
-		f.want("cdc.hello")
-		f.want("cdc.live")
-		for range 3 { // heartbeats, each after a silence
-			if got, err := f.next(); err != nil || !got.comment {
-				t.Fatalf("HTTP/%d: got %+v, %v; want a heartbeat", response.ProtoMajor, got, err)
-			}
-		}
-		appendData(t, log, `1`)
-		f.wantPayload(`1`)
-		if err := handler.Close(); err != nil {
-			t.Error(err)
-		}
-		f.want("cdc.reconnect")
-		f.wantEnd()
-		f.close()
-		hs.Close()
+		t.Run(fmt.Sprintf("http2=%t", h2), func(t *testing.T) {
+			t.Parallel()
+			testSilence(t, h2)
+		})
 	}
+}
+
+func testSilence(t *testing.T, h2 bool) {
+	log := memlog.New(nil)
+	handler, err := sse.NewHandler(log, &sse.Options{Heartbeat: 3 * time.Second, WriteTimeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hs := httptest.NewUnstartedServer(handler)
+	hs.Config.WriteTimeout = 2 * time.Second
+	hs.EnableHTTP2 = h2
+	hs.StartTLS()
+
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, hs.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := hs.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if (response.ProtoMajor == 2) != h2 {
+		t.Errorf("HTTP/%d, want 2: %t", response.ProtoMajor, h2)
+	}
+	f := &follower{parser: newParser(response.Body), t: t, response: response, cancel: cancel}
+	f.want("cdc.hello")
+	f.want("cdc.live")
+	for range 2 { // heartbeats, each after a silence
+		if got, err := f.next(); err != nil || !got.comment {
+			t.Fatalf("HTTP/%d: got %+v, %v; want a heartbeat", response.ProtoMajor, got, err)
+		}
+	}
+	appendData(t, log, `1`)
+	f.wantPayload(`1`)
+	if err := handler.Close(); err != nil {
+		t.Error(err)
+	}
+	f.want("cdc.reconnect")
+	f.wantEnd()
+	f.close()
+	hs.Close()
 }
