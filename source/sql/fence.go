@@ -70,27 +70,36 @@ func (f *fence) lowestOf(listed []string) uint64 {
 type written []writtenRow
 
 type writtenRow struct {
-	Seq uint64
-	Tx  string
+	Seq     uint64
+	Tx      string
+	Command string // of Tx: the rows of one INSERT have the same
 }
 
+// writer is who wrote rows that belong together.
+type writer struct{ tx, command string }
+
+// byTransaction and byCommand are the writers of whole transactions, and of
+// single INSERTs.
+func byTransaction(r writtenRow) writer { return writer{tx: r.Tx} }
+func byCommand(r writtenRow) writer     { return writer{r.Tx, r.Command} }
+
 // split returns how many of the rows are at or below head, the highest number
-// up to head that has no transaction's rows on both sides, 0 if there is none,
-// and how many transactions wrote the rows between the two.
-func (w written) split(head uint64) (below int, cut uint64, writers int) {
-	last := map[string]uint64{}
+// up to head that has no writer's rows on both sides, 0 if there is none, and
+// how many writers wrote the rows between the two.
+func (w written) split(head uint64, by func(writtenRow) writer) (below int, cut uint64, writers int) {
+	last := map[writer]uint64{}
 	for _, r := range w {
-		last[r.Tx] = r.Seq
+		last[by(r)] = r.Seq
 	}
-	var reach uint64 // of the transactions so far
-	between := map[string]bool{}
+	var reach uint64 // of the writers so far
+	between := map[writer]bool{}
 	for _, r := range w {
 		if r.Seq > head {
 			break
 		}
 		below++
-		between[r.Tx] = true
-		if reach = max(reach, last[r.Tx]); reach == r.Seq {
+		between[by(r)] = true
+		if reach = max(reach, last[by(r)]); reach == r.Seq {
 			cut = r.Seq
 			clear(between)
 		}

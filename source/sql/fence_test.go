@@ -19,7 +19,7 @@ import (
 func TestFenceMeetsTheWritersInFlight(t *testing.T) {
 	v := variants[1]
 	first, db := v.fresh(t)
-	defer overlapping(t, first, db, 3, 1, 4*time.Millisecond)()
+	defer overlapping(t, db, 3, slowly(t, first, 1, 4*time.Millisecond))()
 	head := drawnTo(t, db, 200)
 	// A transaction may take longer than a fence waits on a busy machine.
 	var got cdc.Bounds
@@ -35,24 +35,19 @@ func TestFenceMeetsTheWritersInFlight(t *testing.T) {
 	t.Errorf("the head is %d, and the events up to about %d are decided", got.Head, head)
 }
 
-// overlapping lets so many writers append in transactions, one after the other,
-// with a pause after each append, until stop is called.
-func overlapping(t *testing.T, l *sqllog.Log, db *sqlx.DB, writers, appends int, pause time.Duration) (stop func()) {
+// overlapping lets so many writers write in transactions, one after the other,
+// until stop is called.
+func overlapping(t *testing.T, db *sqlx.DB, writers int, write func(*sqlx.Tx) error) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	for range writers {
 		group.Go(func() {
 			for ctx.Err() == nil {
 				tx, err := db.Beginx()
+				if err == nil {
+					err = errors.Join(write(tx), tx.Commit())
+				}
 				if err != nil {
-					t.Error(err)
-					return
-				}
-				for range appends {
-					err = errors.Join(err, l.AppendTx(t.Context(), tx, cdc.Event{Type: "n"}))
-					time.Sleep(pause)
-				}
-				if err := errors.Join(err, tx.Commit()); err != nil {
 					t.Error(err)
 					return
 				}
@@ -62,6 +57,17 @@ func overlapping(t *testing.T, l *sqllog.Log, db *sqlx.DB, writers, appends int,
 	return func() {
 		cancel()
 		group.Wait()
+	}
+}
+
+// slowly appends so many events one by one, with a pause after each.
+func slowly(t *testing.T, l *sqllog.Log, appends int, pause time.Duration) func(*sqlx.Tx) error {
+	return func(tx *sqlx.Tx) (err error) {
+		for range appends {
+			err = errors.Join(err, l.AppendTx(t.Context(), tx, cdc.Event{Type: "n"}))
+			time.Sleep(pause)
+		}
+		return err
 	}
 }
 
@@ -94,7 +100,7 @@ func TestFenceShowsLargeTransactionWhole(t *testing.T) {
 		}
 		return tx
 	}
-	large := begin(2500)
+	large := begin(6000)
 	if n := visible(); n != 0 {
 		t.Fatalf("%d events are visible, and nothing has committed", n)
 	}
@@ -105,14 +111,72 @@ func TestFenceShowsLargeTransactionWhole(t *testing.T) {
 	if err := large.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if n := visible(); n != 0 && n != 3500 {
-		t.Errorf("%d of the 3500 events of a transaction are visible", n)
+	if n := visible(); n != 0 && n != 7000 {
+		t.Errorf("%d of the 7000 events of a transaction are visible", n)
 	}
 	if err := other.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	if n := visible(); n != 3500 {
-		t.Errorf("%d of 3500 events are visible when no transaction is open", n)
+	if n := visible(); n != 7000 {
+		t.Errorf("%d of 7000 events are visible when no transaction is open", n)
+	}
+}
+
+// Two INSERTs of two rows draw their numbers in turns, and between those another
+// transaction draws one and stays open for longer than the fence ever waits.
+func TestFenceSplitsNoInsert(t *testing.T) {
+	l, db := variants[1].fresh(t)
+	after := cdc.Cursor{Epoch: epochOf(t, l)}
+	gate, err := db.Beginx()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = gate.Rollback() }()
+	if _, err := gate.Exec("SELECT pg_advisory_xact_lock(7)"); err != nil {
+		t.Fatal(err)
+	}
+	var writers sync.WaitGroup
+	for range 2 {
+		writers.Go(func() {
+			_, err := db.Exec("INSERT INTO change_log (type) SELECT 'n' FROM generate_series(1, 2) AS n" +
+				" WHERE n = 1 OR pg_advisory_xact_lock_shared(7)::text IS NOT NULL")
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	visible := func() int { return len(readAll(t, l, after)) }
+	await(t, "both to draw their first number", func() bool {
+		var last int
+		if err := db.QueryRow("SELECT last_value FROM change_log_seq_seq").Scan(&last); err != nil {
+			t.Fatal(err)
+		}
+		return last == 2 && visible() == 0
+	})
+	between, err := db.Beginx()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.AppendTx(t.Context(), between, cdc.Event{Type: "between"}); err != nil {
+		t.Fatal(err)
+	}
+	if n := visible(); n != 0 {
+		t.Errorf("%d events are visible, and nothing has committed", n)
+	}
+	if err := gate.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	writers.Wait()
+	for until := time.Now().Add(1200 * time.Millisecond); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+		if n := visible(); n != 0 && n != 4 {
+			t.Fatalf("%d events of two INSERTs of two are visible", n)
+		}
+	}
+	if err := between.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if n := visible(); n != 4 {
+		t.Errorf("%d of 4 events are visible when no transaction is open", n)
 	}
 }
 
@@ -131,11 +195,27 @@ func TestFenceDoesNotWaitForNumbersGivenByHand(t *testing.T) {
 }
 
 // Where there is always a transaction that has appended once and will again,
-// no head has all of each transaction on one side. The stream goes on.
+// no head has all of each transaction on one side, and where there is always
+// an INSERT under way, none has all of each INSERT. The stream goes on.
 func TestFenceGoesOnWhereTransactionsAlwaysOverlap(t *testing.T) {
 	l, db := variants[1].fresh(t)
-	defer overlapping(t, l, db, 12, 3, 2*time.Millisecond)()
-	for seq := uint64(100); seq <= 1000; seq += 100 {
+	t.Run("appends", func(t *testing.T) {
+		defer overlapping(t, db, 12, slowly(t, l, 3, 2*time.Millisecond))()
+		headGoesOn(t, l, db, 10)
+	})
+	t.Run("one INSERT", func(t *testing.T) {
+		defer overlapping(t, db, 12, func(tx *sqlx.Tx) error {
+			_, err := tx.Exec("INSERT INTO change_log (type) SELECT 'n' FROM generate_series(1, 100) WHERE pg_sleep(random() * 0.002)::text IS NOT NULL")
+			return err
+		})()
+		headGoesOn(t, l, db, 2)
+	})
+}
+
+func headGoesOn(t *testing.T, l *sqllog.Log, db *sqlx.DB, times uint64) {
+	t.Helper()
+	first := drawnTo(t, db, 1)
+	for seq := first + 100; seq <= first+100*times; seq += 100 {
 		drawn := drawnTo(t, db, seq)
 		await(t, fmt.Sprintf("the head to reach %d: the table has events up to %d", seq, drawn), func() bool {
 			b, err := l.Bounds(t.Context())

@@ -21,15 +21,22 @@ const (
 )
 
 // Where transactions that draw numbers in turns never let go of each other, the
-// head waits so long for them before it goes on and splits some. So many rows
-// on either side of it are searched for such.
+// head waits splitPause for them before it goes on and splits some, though no
+// INSERT of them. Where even INSERTs never do, it splits those after the fence
+// has moved splitMoves times: not after a time, because one open transaction
+// may hold the fence for long, and then holds what it would hold anyway. So many
+// rows below and above are searched for such: those below are about to be read
+// anyway, those above are looked at for each move.
 const (
 	splitPause = 10 * time.Millisecond
-	splitRows  = 1000
+	splitMoves = 50
+	splitBelow = 5000
+	splitAbove = 1000
 )
 
 // fencer is the engine of mode Fence. Its head is the highest number at or
-// below the fence's that has no transaction's events on both sides.
+// below the fence's that has no transaction's events on both sides. What an
+// INSERT wrote is what a call of Append wrote, if that is not large.
 //
 // What the fence has learned is void when the server crashes, because the
 // sequence may then go back over numbers that no commit has carried. So it
@@ -44,8 +51,10 @@ type fencer struct {
 	lock   chan struct{} // holds what is below; a channel, so that ctx ends waiting
 	fence  *fence
 	head   uint64
-	alone  bool      // the rows from there to the fence's are of one transaction
+	whole  uint64    // at or above head: splits transactions, but no INSERT
+	alone  bool      // the rows from head to the fence's are of one transaction
 	moved  time.Time // when head last moved, or began to fall behind
+	moves  int       // of the fence since then that found nowhere to move it to
 	conn   *sqlx.Conn
 	served uint64 // highest committed seq that was read up to
 	on     string // the epoch and server on which it was
@@ -67,10 +76,11 @@ func newFencer(ctx context.Context, db *sqlx.DB, s settings) (*fencer, error) {
 		" AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND (relation = " + literal(Postgres, s.names.log) + "::regclass" +
 		" OR relation IN (SELECT relid FROM pg_partition_tree(" + literal(Postgres, s.names.log) + "::regclass)))"
 	seq := s.names.quote(s.columns.Seq)
-	nearest := func(where, order string) string {
-		return fmt.Sprintf("(SELECT %s AS seq, xmin::text AS tx FROM %s WHERE %s ORDER BY %s LIMIT %d)", seq, s.names.log, where, order, splitRows)
+	nearest := func(where, order string, limit int) string {
+		return fmt.Sprintf("(SELECT %s AS seq, xmin::text AS tx, cmin::text AS command FROM %s WHERE %s ORDER BY %s LIMIT %d)", seq, s.names.log, where, order, limit)
 	}
-	f.writtenSQL = nearest(seq+" > "+number1+" AND "+seq+" <= "+number2, seq+" DESC") + " UNION ALL " + nearest(seq+" > "+number2, seq) + " ORDER BY seq"
+	f.writtenSQL = nearest(seq+" > "+number1+" AND "+seq+" <= "+number2, seq+" DESC", splitBelow) +
+		" UNION ALL " + nearest(seq+" > "+number2, seq, splitAbove) + " ORDER BY seq"
 	return f, nil
 }
 
@@ -128,47 +138,63 @@ func (f *fencer) advance(ctx context.Context) (head uint64, undecided bool, err 
 }
 
 // raise advances the fence, and moves the head to the highest number up to the
-// fence's that splits no transaction.
+// fence's that splits no transaction, or if need be no INSERT.
 func (f *fencer) raise(ctx context.Context, last uint64, holders []string) error {
 	was := f.fence.stable
 	stable := f.fence.advance(last, holders)
 	switch {
 	case stable == was && stable == last: // nothing more was drawn: what lies above was given by hand
-		f.head = stable
+		f.move(stable)
 	case stable != was: // else all is as it was, since all up to there had been decided
-		head, alone, err := f.whole(ctx, stable)
+		if f.head == was {
+			f.moved = time.Now()
+		}
+		head, err := f.search(ctx, stable)
 		if err != nil {
 			return err
 		}
-		if head > f.head || f.head == was {
-			f.moved = time.Now()
+		f.move(head)
+		if f.moves++; !f.alone && f.whole == f.head && f.moves > splitMoves {
+			f.move(stable)
 		}
-		f.head, f.alone = head, alone
 	}
 	if !f.alone && time.Since(f.moved) > splitPause {
-		f.head = stable
+		f.move(f.whole)
 	}
 	return nil
 }
 
-// whole looks for the highest number up to stable that has no transaction's
-// rows on both sides. alone says that all rows from there to stable are of one.
-func (f *fencer) whole(ctx context.Context, stable uint64) (head uint64, alone bool, err error) {
-	for head = stable; ; {
-		var rows written // nearest to head, if it is above f.head
-		if err := f.conn.SelectContext(ctx, &rows, inline(f.writtenSQL, int64(f.head), int64(head))); err != nil {
-			return f.head, false, err
+// move sets the head.
+func (f *fencer) move(head uint64) {
+	if head > f.head {
+		f.head, f.moved, f.moves = head, time.Now(), 0
+	}
+}
+
+// search looks for the highest number up to stable that has no transaction's
+// rows on both sides, and keeps what raise needs if that is not stable.
+func (f *fencer) search(ctx context.Context, stable uint64) (head uint64, err error) {
+	f.whole, f.alone = f.head, true
+	for at := stable; ; {
+		var rows written // nearest to at, if it is above f.head
+		if err := f.conn.SelectContext(ctx, &rows, inline(f.writtenSQL, int64(f.head), int64(at))); err != nil {
+			return 0, err
 		}
-		below, cut, writers := rows.split(head)
-		if cut > 0 || below < splitRows || writers > 1 {
-			return max(cut, f.head), writers <= 1, nil
+		below, head, writers := rows.split(at, byTransaction)
+		_, whole, _ := rows.split(at, byCommand)
+		f.whole = max(f.whole, whole)
+		f.alone = f.alone && writers <= 1
+		if head > 0 || below < splitBelow || !f.alone && f.whole > f.head {
+			return head, nil
 		}
-		head = rows[0].Seq - 1
+		at = rows[0].Seq - 1
 	}
 }
 
 // restart begins with a new fence from a head below which all is decided.
-func (f *fencer) restart(head uint64) { f.fence, f.head = newFenceAt(head), head }
+func (f *fencer) restart(head uint64) {
+	f.fence, f.head, f.whole = newFenceAt(head), head, head
+}
 
 // begin pins a connection and starts the fence from the stored head, or from
 // what was served if this is still the server on which it was.
