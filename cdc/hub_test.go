@@ -68,7 +68,7 @@ func TestHubServesTheTailFromMemory(t *testing.T) {
 func TestHubSharesColdReads(t *testing.T) {
 	t.Run("subscribed", func(t *testing.T) { testColdReads(t, nil) })
 	t.Run("before the log can be subscribed to", func(t *testing.T) {
-		testColdReads(t, func(int) error { return errors.New("no connection to listen on") })
+		testColdReads(t, func(int) error { return errDown })
 	})
 }
 
@@ -277,7 +277,7 @@ func TestHubSurvivesAnOutage(t *testing.T) {
 
 func TestHubReadsALogThatCannotBeSubscribedTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &hooks{Log: newMem(t), subscribe: func(int) error { return errors.New("no connection to listen on") }}
+		h := &hooks{Log: newMem(t), subscribe: func(int) error { return errDown }}
 		hub := newHub(t, h, nil)
 		s := follow(t, hub, cdc.Beginning, nil)
 		s.live()

@@ -83,6 +83,19 @@ func drawnTo(t *testing.T, db *sqlx.DB, seq uint64) (head uint64) {
 	return head
 }
 
+// begin begins a transaction that has appended so many events.
+func begin(t *testing.T, l *sqllog.Log, db *sqlx.DB, events int) *sqlx.Tx {
+	t.Helper()
+	tx, err := db.BeginTxx(t.Context(), nil)
+	if err == nil {
+		err = l.AppendTx(t.Context(), tx, make([]cdc.Event, events)...)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
+
 // A reader looks while a transaction has appended the greater part of its
 // events, more than the fence searches at once, and again when it has committed
 // and another is open that began meanwhile.
@@ -90,24 +103,14 @@ func TestFenceShowsLargeTransactionWhole(t *testing.T) {
 	l, db := variants[1].fresh(t)
 	epoch := epochOf(t, l)
 	visible := func() int { return len(readAll(t, l, cdc.Cursor{Epoch: epoch})) }
-	begin := func(n int) *sqlx.Tx {
-		tx, err := db.BeginTxx(t.Context(), nil)
-		if err == nil {
-			err = l.AppendTx(t.Context(), tx, make([]cdc.Event, n)...)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return tx
-	}
-	large := begin(6000)
+	large := begin(t, l, db, 6000)
 	if n := visible(); n != 0 {
 		t.Fatalf("%d events are visible, and nothing has committed", n)
 	}
 	if err := l.AppendTx(t.Context(), large, make([]cdc.Event, 1000)...); err != nil {
 		t.Fatal(err)
 	}
-	other := begin(1)
+	other := begin(t, l, db, 1)
 	if err := large.Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -153,13 +156,7 @@ func TestFenceSplitsNoInsert(t *testing.T) {
 		}
 		return last == 2 && visible() == 0
 	})
-	between, err := db.Beginx()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.AppendTx(t.Context(), between, cdc.Event{Type: "between"}); err != nil {
-		t.Fatal(err)
-	}
+	between := begin(t, l, db, 1)
 	if n := visible(); n != 0 {
 		t.Errorf("%d events are visible, and nothing has committed", n)
 	}

@@ -181,7 +181,10 @@ func (f *fencer) search(ctx context.Context, stable uint64) (head uint64, err er
 			return 0, err
 		}
 		below, head, writers := rows.split(at, byTransaction)
-		_, whole, _ := rows.split(at, byCommand)
+		whole := head // what splits no transaction splits no INSERT
+		if head < at {
+			_, whole, _ = rows.split(at, byCommand)
+		}
 		f.whole = max(f.whole, whole)
 		f.alone = f.alone && writers <= 1
 		if head > 0 || below < splitBelow || !f.alone && f.whole > f.head {

@@ -2,7 +2,6 @@ package sqllog_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/gapless-go/gapless/cdc"
-	sqllog "github.com/gapless-go/gapless/source/sql"
 )
 
 // Up to each head that a reader is told, it has all or none of the events of each
@@ -28,27 +26,25 @@ func TestAppendsAreSeenWhole(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), soak(1500*time.Millisecond))
 			defer cancel()
 			var group sync.WaitGroup
-			writers := func(n int, write func(key string) error) {
-				for w := range n {
-					group.Go(func() {
-						for i := 0; ctx.Err() == nil; i++ {
-							if err := write(fmt.Sprintf("%d-%d", w, i)); err != nil {
-								t.Error(err)
-								return
-							}
+			for w := range 8 {
+				group.Go(func() {
+					for i := 0; ctx.Err() == nil; i++ {
+						events := make([]cdc.Event, together)
+						for n := range events {
+							events[n] = cdc.Event{Type: "whole", Key: fmt.Sprintf("%d-%d", w, i)}
 						}
-					})
-				}
+						if _, err := log.Append(t.Context(), events...); err != nil {
+							t.Error(err)
+							return
+						}
+					}
+				})
 			}
-			writers(8, func(key string) error {
-				events := make([]cdc.Event, together)
-				for i := range events {
-					events[i] = cdc.Event{Type: "whole", Key: key}
-				}
-				_, err := log.Append(t.Context(), events...)
+			stop := overlapping(t, db, 2, func(tx *sqlx.Tx) error {
+				err := log.AppendTx(t.Context(), tx, cdc.Event{Type: "open"})
+				time.Sleep(rand.N(60 * time.Millisecond))
 				return err
 			})
-			writers(2, func(string) error { return holdOpen(t.Context(), log, db) })
 
 			reader := openLog(t, db, v.opts)
 			var heads []uint64
@@ -59,6 +55,7 @@ func TestAppendsAreSeenWhole(t *testing.T) {
 				}
 				heads = append(heads, b.Head)
 			}
+			stop() // while they go on, a writer to SQLite may never get its turn
 			group.Wait()
 			heads = slices.Compact(heads)
 			events := readAll(t, reader, cdc.Cursor{Epoch: epochOf(t, reader)})
@@ -78,15 +75,4 @@ func TestAppendsAreSeenWhole(t *testing.T) {
 			t.Logf("%d heads, the last at %d", len(heads), heads[len(heads)-1])
 		})
 	}
-}
-
-// holdOpen appends in a transaction that ends after a while.
-func holdOpen(ctx context.Context, log *sqllog.Log, db *sqlx.DB) error {
-	tx, err := db.BeginTxx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	err = log.AppendTx(ctx, tx, cdc.Event{Type: "open"})
-	time.Sleep(rand.N(60 * time.Millisecond))
-	return errors.Join(err, tx.Commit())
 }
