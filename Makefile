@@ -11,56 +11,78 @@ ADDR     ?= 127.0.0.1:8080
 DB       ?= gapless.db
 RETAIN   ?= 0
 FUZZTIME ?= 30s
-SOAK     ?= ./...
+SOAK     ?=
 SOAKTIME ?= 60s
 BENCH    ?= .
 RUNS     ?= 1
+BEFORE   ?= 3cf6843
+VERSION  ?=
 TESTFLAGS ?=
 LINT     := $(CURDIR)/bin/golangci-lint
 
-# Every module of the repository but tools/, which only builds the linter.
+# Every module of the repository but tools/, which only builds the linter, and
+# all their packages.
 MODULES := $(shell find . \( -name node_modules -o -name .cache -o -name .git -o -path ./tools \) -prune -o -name go.mod -exec dirname {} \; | sort)
+ALL     := $(MODULES:%=%/...)
 each = for m in $(MODULES); do echo "== $$m: $(1)"; (cd "$$m" && $(1)); done
+
+# Packages whose tests measure time or memory, or give real servers and clients
+# a deadline: they run one after the other, the others beside each other.
+TIMED := ./source/bolt ./source/redis ./source/sql ./transport/sse ./transport/sse/remote ./examples/quickstart ./examples/cluster ./integrations/pgx \
+	./test/bank ./test/capture ./test/e2e ./test/faults ./test/jetstream ./test/soak ./test/watermill ./benchmarks/...
 
 .PHONY: help
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## start the quickstart (ADDR, DB, RETAIN); needs nothing but Go
-	$(GO) run ./examples/quickstart -addr $(ADDR) -db $(DB) -retain $(RETAIN)
+# Without the workspace nothing is fetched that other modules need.
+	GOWORK=off $(GO) run ./examples/quickstart -addr $(ADDR) -db $(DB) -retain $(RETAIN)
 
 .PHONY: test
 test: install ## vet and test every module with the race detector; a server that cannot be started is a failure
-	@$(call each,$(GO) vet ./...)
-	@export GAPLESS_REQUIRE=all; $(call each,$(GO) test -race -timeout 30m $(TESTFLAGS) ./...)
+	$(GO) vet $(ALL)
+	@export GAPLESS_REQUIRE=all status=0; timed=$$($(GO) list $(TIMED)); \
+	$(GO) test -race -timeout 30m $(TESTFLAGS) $$($(GO) list $(ALL) | grep -vxF "$$timed") || status=1; \
+	$(GO) test -race -timeout 60m -p 1 $(TESTFLAGS) $$timed || status=1; \
+	exit $$status
+
+.PHONY: quick
+quick: ## test the root module with what is installed, and list what was left out
+	@GOWORK=off $(GO) test -v ./... | awk '/_test\.go:|require\.go:/ { why = $$0 } /--- SKIP/ { print; print why } /^ok|^FAIL|^panic|--- FAIL/'
 
 .PHONY: install
-install: ## install what the tests need and is missing (Debian packages, and npm packages below e2e)
+install: ## install what the tests need and is missing (Debian packages, and npm packages)
 	@scripts/install
-	@scripts/npm-packages e2e
+	@scripts/npm-packages test/e2e
+	@scripts/npm-packages clients/typescript
 
 .PHONY: lint
 lint: $(LINT) ## golangci-lint, gofumpt, goimports, go fix and tidy modules, changing nothing
 	@$(call each,$(LINT) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./...)
 	@$(call each,$(CURDIR)/scripts/unfixed)
-	@$(call each,$(GO) mod tidy -diff)
+	@$(call each,$(CURDIR)/scripts/tidy -diff)
 
 # Built once: it is large. The build cache keeps its parts when the version changes.
 $(LINT): tools/go.mod tools/go.sum
-	$(GO) build -C tools -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	GOWORK=off $(GO) build -C tools -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 .PHONY: format
 format: $(LINT) ## apply gofumpt, goimports and go fix
 	@$(call each,$(GO) fix ./... && $(LINT) fmt --config $(CURDIR)/.golangci.yml ./...)
 
+.PHONY: tidy
+tidy: ## tidy every go.mod and go.sum
+	@$(call each,$(CURDIR)/scripts/tidy)
+
 .PHONY: e2e
 e2e: install ## follow with Chromium, clients for Node.js and for Go (GAPLESS_SOAK=1 for 10,000 events, GAPLESS_REWRITE=1 to write the tables)
-	@cd e2e && GAPLESS_REQUIRE=all $(GO) test -race -count=1 -timeout 30m -v ./...
+	@cd test/e2e && GAPLESS_REQUIRE=all $(GO) test -race -count=1 -timeout 30m -v ./...
 
 .PHONY: soak
 soak: install ## every test with its campaigns at full size (SOAK=packages, SOAKTIME=60s for those that go by time)
-	@export GAPLESS_REQUIRE=all GAPLESS_SOAK=$(SOAKTIME); $(call each,$(GO) test -race -count=1 -timeout 6h -v $(SOAK))
+	GAPLESS_REQUIRE=all GAPLESS_SOAK=$(SOAKTIME) $(GO) test -race -p 1 -count=1 -timeout 6h -v $(or $(SOAK),$(ALL))
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s)
@@ -70,13 +92,31 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 mutants: ## every case of the conformance suite over every mutant; writes docs/mutants.md
 	GAPLESS_MUTANTS=write $(GO) test -count=1 -timeout 1h -v -run TestKillMatrix ./conformance
 
+.PHONY: api
+api: ## record what the public packages export in docs/api
+	GAPLESS_API=write $(GO) test -count=1 -run TestPublicSurfaceIsRecorded ./internal/rules
+
+.PHONY: sizes
+sizes: ## compare the sizes of all packages with those of commit BEFORE; writes docs/results/house.md
+	@mkdir -p bin
+	$(GO) run ./internal/rules/sizes $(BEFORE) > bin/house.md
+	@mv bin/house.md docs/results/house.md
+
 .PHONY: alarms
 alarms: ## the suite over what is correct, RUNS times (1) with -race and -cpu 1,2,4: nothing may fail
 	$(GO) test -race -cpu 1,2,4 -count=$(RUNS) -timeout 12h -run '^(TestReferencePasses|TestReferenceInAFilePasses|TestReferenceUnderTheLibrary|TestNastyLogsPass)$$' ./conformance
 
 .PHONY: bench
 bench: ## every benchmark (BENCH=regexp)
-	@$(call each,$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(ALL)
+
+.PHONY: price
+price: install ## what Capture costs a statement on each database; writes docs/results/capture-price.md
+	GAPLESS_REQUIRE=all GAPLESS_REWRITE=1 $(GO) test -count=1 -timeout 1h -v -run TestPriceOfCapture ./test/capture
+
+.PHONY: release
+release: ## tag every module with VERSION in this clone (pushing the tags publishes them)
+	@scripts/release $(VERSION)
 
 .PHONY: clean
 clean: ## remove what was built

@@ -33,7 +33,8 @@ type Appender interface {
 	// as durable as the store makes them. Seq and Time are assigned by the
 	// log, whatever the arguments hold. The arguments are copied before it
 	// returns. An event whose ID the log still holds is not added again: its
-	// seq is that of the first. [ErrUnknownOutcome] wraps a failure that may
+	// seq is that of the first. An append of nothing is no error and changes
+	// nothing; its receipt has no seqs and is no duplicate. [ErrUnknownOutcome] wraps a failure that may
 	// have come after the commit. See [CheckAppend] for what is refused.
 	Append(ctx context.Context, events ...Event) (Receipt, error)
 }
@@ -44,7 +45,8 @@ type Trimmer interface {
 	// and raises the floor in the same transaction. Many are removed in
 	// several transactions of at most about 1,000 events, oldest first, so
 	// that writers get their turn. It returns how many events were removed,
-	// also with an error.
+	// also with an error. A seq at or below the floor, and so 0, removes
+	// nothing and is no error; any higher one is legal.
 	Trim(ctx context.Context, seq uint64) (removed int, err error)
 }
 
@@ -57,10 +59,14 @@ type Renewer interface {
 }
 
 // FilterReader is a source that can leave out events by itself, by an index
-// perhaps. [Follow] and [ReadFiltered] use it.
+// perhaps. [Follow], [Hub] and [ReadFiltered] use it.
 type FilterReader interface {
 	// ReadFiltered is [Source.Read] without the events that f does not match;
-	// limit counts those that match.
+	// limit counts those that match. It owes all that Read does, and a Tag
+	// where Next is an event that was left out. f is exact: it compares bytes,
+	// and a value that the store cannot hold matches nothing. An error that is
+	// [errors.ErrUnsupported] declines: reading all would be no slower, and is
+	// what the caller then does.
 	ReadFiltered(ctx context.Context, after Cursor, limit int, f Filter) (Page, error)
 }
 
@@ -99,31 +105,50 @@ func Renew(ctx context.Context, log Log) (epoch string, err error) {
 // be empty though Next advanced. It does not look into a wrapper, which may
 // give out other events than the log that it wraps.
 func ReadFiltered(ctx context.Context, src Source, after Cursor, limit int, f Filter) (Page, error) {
-	if fr, ok := src.(FilterReader); ok && !f.Empty() {
-		return fr.ReadFiltered(ctx, after, limit, f)
-	}
-	page, err := src.Read(ctx, after, limit)
-	page.Events = f.Select(page.Events)
-	return page, err
+	page, err := readPushedDown(ctx, src, after, limit, f)
+	return page.only(f), err
 }
 
-// capability finds T in the source or in what it wraps: a wrapper has a method
-// Unwrap() Log, or Unwrap() Source if it makes a log of a source.
-func capability[T any](src Source) (T, bool) {
-	for {
-		if t, ok := src.(T); ok {
-			return t, true
-		}
-		switch w := src.(type) {
-		case interface{ Unwrap() Log }:
-			src = w.Unwrap()
-		case interface{ Unwrap() Source }:
-			src = w.Unwrap()
-		default:
-			var zero T
-			return zero, false
+// readPushedDown reads with the filter pushed down if the source does that,
+// and otherwise without it.
+func readPushedDown(ctx context.Context, src Source, after Cursor, limit int, f Filter) (Page, error) {
+	if fr, ok := filterReader(src, f); ok {
+		page, err := fr.ReadFiltered(ctx, after, limit, f)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return page, err
 		}
 	}
+	return src.Read(ctx, after, limit)
+}
+
+// filterReader returns the source if it can leave out by itself what the
+// filter does not match, which must be something.
+func filterReader(src Source, f Filter) (FilterReader, bool) {
+	fr, ok := src.(FilterReader)
+	return fr, ok && !f.Empty()
+}
+
+// capability finds T in the source or in what it wraps.
+func capability[T any](src Source) (found T, ok bool) {
+	for src != nil {
+		if found, ok = src.(T); ok {
+			return found, true
+		}
+		src = unwrap(src)
+	}
+	return found, false
+}
+
+// unwrap returns what a wrapper stands on, nil for others: a wrapper of a log
+// has a method Unwrap() Log, and what makes a log of a source Unwrap() Source.
+func unwrap(src Source) Source {
+	switch w := src.(type) {
+	case interface{ Unwrap() Log }:
+		return w.Unwrap()
+	case interface{ Unwrap() Source }:
+		return w.Unwrap()
+	}
+	return nil
 }
 
 func unsupported(src Source, what string) error {

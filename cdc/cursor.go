@@ -60,7 +60,7 @@ func ParseCursor(text string) (Cursor, error) {
 	return c, nil
 }
 
-// String is the text form. A tag without an epoch is left out.
+// String is the text form. It has no tag if there is no epoch.
 func (c Cursor) String() string {
 	b, _ := c.AppendText(make([]byte, 0, 48))
 	return string(b)

@@ -54,7 +54,7 @@ func TestCursorIsStringInJSON(t *testing.T) {
 		C cdc.Cursor
 		S cdc.Start
 	}
-	in := doc{C: cdc.Cursor{Epoch: "e", Seq: 1 << 60, Tag: "t"}, S: cdc.Beginning}
+	in := doc{C: cdc.Cursor{Epoch: "e", Seq: 1 << 60, Tag: "t"}, S: cdc.Beginning()}
 	text, err := json.Marshal(in)
 	if err != nil || string(text) != `{"C":"e.1152921504606846976.t","S":"beginning"}` {
 		t.Fatalf("Marshal = %s, %v", text, err)
@@ -79,7 +79,7 @@ func TestNewEpoch(t *testing.T) {
 
 func TestStartText(t *testing.T) {
 	for text, want := range map[string]cdc.Start{
-		"": cdc.Latest, "latest": cdc.Latest, "beginning": cdc.Beginning,
+		"": cdc.Latest(), "latest": cdc.Latest(), "beginning": cdc.Beginning(),
 		"7": cdc.After(cdc.Cursor{Seq: 7}), "e.7.t": cdc.After(cdc.Cursor{Epoch: "e", Seq: 7, Tag: "t"}),
 	} {
 		got, err := cdc.ParseStart(text)
@@ -94,7 +94,7 @@ func TestStartText(t *testing.T) {
 	if _, err := cdc.ParseStart("Latest"); err == nil {
 		t.Error(`ParseStart("Latest") has no error`)
 	}
-	if _, ok := cdc.Latest.Cursor(); ok {
+	if _, ok := cdc.Latest().Cursor(); ok {
 		t.Error("Latest has a cursor")
 	}
 	if c, ok := cdc.After(cdc.Cursor{}).Cursor(); !ok || c != (cdc.Cursor{}) {

@@ -15,13 +15,19 @@
 // there is more. The packages under source implement it on bbolt, Redis and SQL
 // databases. [Follow] is the handoff from history to what is new, written once.
 // A [Hub] makes many followers in one process cheap. [Retain] bounds what a log
-// keeps. What only some logs can do is reached through [Append], [Trim] and
+// keeps. [Consume] runs workers, whose position moves in the transaction of
+// what they write. What only some logs can do is reached through [Append], [Trim] and
 // [Renew]; a wrapper passes it on by a method Unwrap() Log or Unwrap() Source.
 //
 // Every event has a seq: strictly increasing, never used twice, with holes
 // where the store has them. A log has an epoch, which changes when seqs begin
-// anew or were rewound. A [Cursor] is both, with a tag of the event, so that a
-// reader who comes back to another history is told.
+// anew or were rewound. A [Cursor] names both: it is where a reader goes on. A
+// log keeps the events above its floor, and its head is the newest. A reader
+// who cannot go on from its cursor gets a [*ResetError], a reset: it reloads
+// its state and goes on from the Resume of the reset.
+//
+// These words and no more are needed to use a log. Whoever writes one finds the
+// others in docs/custom-source.md.
 //
 // # Guarantees
 //
@@ -57,6 +63,6 @@
 // A seq in a [Receipt] names an event; seqs below it may still be undecided.
 // IDs are remembered only as long as their events are retained. A copy restored
 // from a backup cannot know that it went back: [Renew] it before it is followed.
-// Without that, the tag of a position tells, at the next commit; one that is no
-// event's, because the head of the log is a hole, has none.
+// Without that, a reader notices at the next commit that the event at its
+// cursor is another one, unless its cursor is at a hole.
 package cdc

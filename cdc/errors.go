@@ -14,10 +14,18 @@ var (
 	// ErrClosed is returned by what was closed: a log, a hub, a subscription.
 	ErrClosed = errors.New("cdc: closed")
 
+	// ErrDeleted is returned, wrapped, by a log that somebody deleted from its
+	// store while it was open: it does not come back. To retry is of no use.
+	ErrDeleted = errors.New("cdc: the log was deleted: open it again to begin a new one")
+
 	// ErrUnknownOutcome wraps the error of an Append whose commit may or may
 	// not have happened. Events that carry an ID can be appended again.
 	ErrUnknownOutcome = errors.New("cdc: append may or may not have been committed: retry with the same event IDs")
 )
+
+// permanent reports whether the log that returned the error will never answer
+// again.
+func permanent(err error) bool { return errors.Is(err, ErrClosed) || errors.Is(err, ErrDeleted) }
 
 // Reason says why a cursor cannot be resumed.
 type Reason string

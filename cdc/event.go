@@ -30,7 +30,7 @@ type Event struct {
 	Type  string            // what happened: "order.created"; not "cdc.…"
 	Key   string            // to what: a primary key; may be empty
 	Time  time.Time         // when the log accepted it; UTC, whole microseconds
-	Data  []byte            // payload, the exact bytes that were appended
+	Data  []byte            // payload, the exact bytes that were appended; nil and empty are the same
 	Meta  map[string]string // optional: trace context and the like
 }
 

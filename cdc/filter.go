@@ -1,29 +1,45 @@
 package cdc
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
 
-// Filter selects events. Values of one field are alternatives, fields must all
-// match, an empty field matches everything. Comparison is exact; a topic that
-// ends in "*" is a prefix.
+// Filter selects events. A topic matches if it is one of Topics or begins with
+// one of TopicPrefixes. The values of Types and of Keys are alternatives too,
+// and topic, type and key must all match. A filter with neither Topics nor
+// TopicPrefixes matches every topic; so it is with Types and Keys: a Filter is
+// what a reader asks for, not what it is allowed.
 type Filter struct {
-	Topics []string
-	Types  []string
-	Keys   []string
+	Topics        []string // exact: no character has a meaning of its own
+	TopicPrefixes []string // "" is a prefix of every topic
+	Types         []string // exact
+	Keys          []string // exact
 }
 
 // Empty reports whether the filter matches every event.
 func (f Filter) Empty() bool {
-	return len(f.Topics) == 0 && len(f.Types) == 0 && len(f.Keys) == 0
+	return f.anyTopic() && len(f.Types) == 0 && len(f.Keys) == 0
+}
+
+func (f Filter) anyTopic() bool { return len(f.Topics) == 0 && len(f.TopicPrefixes) == 0 }
+
+// key is the same text for the same values, and for no others.
+func (f Filter) key() string {
+	return fmt.Sprintf("%q", [...][]string{f.Topics, f.TopicPrefixes, f.Types, f.Keys})
 }
 
 // Match reports whether the filter selects the event.
 func (f Filter) Match(e Event) bool {
 	return (len(f.Types) == 0 || slices.Contains(f.Types, e.Type)) &&
 		(len(f.Keys) == 0 || slices.Contains(f.Keys, e.Key)) &&
-		(len(f.Topics) == 0 || slices.ContainsFunc(f.Topics, func(p string) bool { return matchTopic(p, e.Topic) }))
+		f.matchTopic(e.Topic)
+}
+
+func (f Filter) matchTopic(topic string) bool {
+	return f.anyTopic() || slices.Contains(f.Topics, topic) ||
+		slices.ContainsFunc(f.TopicPrefixes, func(prefix string) bool { return strings.HasPrefix(topic, prefix) })
 }
 
 // Select returns the matching events in order: the slice itself if all do,
@@ -48,52 +64,47 @@ func (f Filter) Select(events []Event) []Event {
 // Intersect returns the filter that selects what both select, and false if
 // there can be no such event.
 func (f Filter) Intersect(g Filter) (Filter, bool) {
-	topics, ok1 := intersect(f.Topics, g.Topics, narrowerTopic)
-	types, ok2 := intersect(f.Types, g.Types, equalText)
-	keys, ok3 := intersect(f.Keys, g.Keys, equalText)
-	return Filter{Topics: topics, Types: types, Keys: keys}, ok1 && ok2 && ok3
+	both, ok1 := f.intersectTopics(g)
+	types, ok2 := intersect(f.Types, g.Types)
+	keys, ok3 := intersect(f.Keys, g.Keys)
+	both.Types, both.Keys = types, keys
+	return both, ok1 && ok2 && ok3
 }
 
-// intersect of two lists of alternatives, where an empty list is everything;
-// both gives what two values have in common.
-func intersect(a, b []string, both func(x, y string) (string, bool)) ([]string, bool) {
+// intersectTopics returns a filter with topics alone.
+func (f Filter) intersectTopics(g Filter) (both Filter, ok bool) {
+	if f.anyTopic() || g.anyTopic() {
+		return Filter{
+			Topics:        slices.Concat(f.Topics, g.Topics),
+			TopicPrefixes: slices.Concat(f.TopicPrefixes, g.TopicPrefixes),
+		}, true
+	}
+	for _, pair := range [2][2]Filter{{f, g}, {g, f}} {
+		for _, topic := range pair[0].Topics {
+			if pair[1].matchTopic(topic) && !slices.Contains(both.Topics, topic) {
+				both.Topics = append(both.Topics, topic)
+			}
+		}
+		for _, prefix := range pair[0].TopicPrefixes { // the longer of two is in the other
+			inside := func(wide string) bool { return strings.HasPrefix(prefix, wide) }
+			if slices.ContainsFunc(pair[1].TopicPrefixes, inside) && !slices.Contains(both.TopicPrefixes, prefix) {
+				both.TopicPrefixes = append(both.TopicPrefixes, prefix)
+			}
+		}
+	}
+	return both, !both.anyTopic()
+}
+
+// intersect of two lists of alternatives, where an empty list is everything.
+func intersect(a, b []string) ([]string, bool) {
 	if len(a) == 0 || len(b) == 0 {
 		return slices.Concat(a, b), true
 	}
 	var common []string
 	for _, x := range a {
-		for _, y := range b {
-			if z, ok := both(x, y); ok && !slices.Contains(common, z) {
-				common = append(common, z)
-			}
+		if slices.Contains(b, x) && !slices.Contains(common, x) {
+			common = append(common, x)
 		}
 	}
 	return common, len(common) > 0
-}
-
-func equalText(x, y string) (string, bool) { return x, x == y }
-
-// narrowerTopic of two patterns: one contains the other or they are disjoint.
-func narrowerTopic(x, y string) (string, bool) {
-	switch {
-	case x == y:
-		return x, true
-	case coversTopic(x, y):
-		return y, true
-	case coversTopic(y, x):
-		return x, true
-	}
-	return "", false
-}
-
-func coversTopic(wide, narrow string) bool {
-	prefix, ok := strings.CutSuffix(wide, "*")
-	return ok && strings.HasPrefix(strings.TrimSuffix(narrow, "*"), prefix)
-}
-
-func matchTopic(pattern, topic string) bool {
-	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
-		return strings.HasPrefix(topic, prefix)
-	}
-	return pattern == topic
 }

@@ -13,7 +13,7 @@ func TestFollowEndsWhenTheSubscriptionStaysBroken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("connection lost")
 		h := &hooks{Log: newMem(t), next: func(int) error { return broken }}
-		s := follow(t, h, cdc.Latest, nil)
+		s := follow(t, h, cdc.Latest(), nil)
 		s.live()
 		if err := s.end(); !errors.Is(err, broken) {
 			t.Errorf("ended with %v", err)
@@ -30,7 +30,7 @@ func TestFollowEndsWithTheErrorOfEachCall(t *testing.T) {
 	for name, h := range map[string]*hooks{"subscribe": {subscribe: fail}, "bounds": {bounds: fail}, "read": {read: fail}} {
 		h.Log = newMem(t)
 		add(t, h.Log, 1)
-		s := follow(t, h, "0", nil)
+		s := follow(t, h, cdc.AfterText("0"), nil)
 		if name == "read" {
 			s.batch()
 		}
@@ -47,7 +47,7 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 		log := newMem(t)
 		defer cancel(nil)
 		var errs []error
-		for b, err := range cdc.Follow(ctx, log, cdc.Latest, nil) {
+		for b, err := range cdc.Follow(ctx, log, cdc.Latest(), nil) {
 			if err != nil {
 				errs = append(errs, err)
 			}
@@ -67,7 +67,7 @@ func TestFollowBreakEndsEverything(t *testing.T) {
 		add(t, log, 10)
 		for batches := range 8 {
 			n := 0
-			for range cdc.Follow(t.Context(), log, cdc.Beginning, &cdc.FollowOptions{PageSize: 2}) {
+			for range cdc.Follow(t.Context(), log, cdc.Beginning(), &cdc.FollowOptions{PageSize: 2}) {
 				if n++; n > batches {
 					break
 				}
@@ -86,7 +86,7 @@ func TestFollowPassesOnPanics(t *testing.T) {
 			t.Error("the panic of the store did not reach the consumer")
 		}
 	}()
-	for range cdc.Follow(t.Context(), h, cdc.Latest, nil) {
+	for range cdc.Follow(t.Context(), h, cdc.Latest(), nil) {
 	}
 }
 
@@ -98,7 +98,7 @@ func TestFollowRefusesABrokenSource(t *testing.T) {
 		"unsorted":       func(p *cdc.Page) { p.Events[0], p.Events[1] = p.Events[1], p.Events[0] },
 		"next too small": func(p *cdc.Page) { p.Next = 1 },
 	} {
-		s := follow(t, changedPages{log, change}, cdc.Beginning, nil)
+		s := follow(t, changedPages{log, change}, cdc.Beginning(), nil)
 		if name != "inclusive" {
 			s.batch()
 		}
@@ -130,10 +130,10 @@ func (c changedPages) Read(ctx context.Context, after cdc.Cursor, limit int) (cd
 func TestFollowOptionsRefused(t *testing.T) {
 	log := newMem(t)
 	for name, opts := range map[string]cdc.FollowOptions{
-		"heartbeat": {Heartbeat: -1}, "page": {PageSize: -1}, "resume": {Resume: 7},
-		"floor and cap": {Resume: cdc.ResumeFloor, MaxReplay: 1},
+		"heartbeat": {Heartbeat: -1}, "page": {PageSize: -1}, "resume": {ResetTo: 7},
+		"floor and cap": {ResetTo: cdc.ResetToFloor, MaxReplay: 1},
 	} {
-		if err := follow(t, log, cdc.Latest, &opts).end(); err == nil {
+		if err := follow(t, log, cdc.Latest(), &opts).end(); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

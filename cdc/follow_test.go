@@ -16,7 +16,7 @@ func TestFollowReplaysThenTurnsLiveOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMem(t)
 		add(t, log, 5)
-		s := follow(t, log, cdc.Beginning, &cdc.FollowOptions{PageSize: 2})
+		s := follow(t, log, cdc.Beginning(), &cdc.FollowOptions{PageSize: 2})
 		epoch := epochOf(t, log)
 
 		if b := s.batch(); len(b.Events) != 0 || b.Cursor != (cdc.Cursor{Epoch: epoch}) || b.State != cdc.Replaying {
@@ -69,7 +69,7 @@ func TestFollowHandoff(t *testing.T) {
 					case "next":
 						h.next = inject
 					}
-					s := follow(t, h, cdc.Beginning, &cdc.FollowOptions{PageSize: 2, Heartbeat: time.Second})
+					s := follow(t, h, cdc.Beginning(), &cdc.FollowOptions{PageSize: 2, Heartbeat: time.Second})
 					var got []uint64
 					for h.count(call) <= k {
 						b := s.batch()
@@ -92,7 +92,7 @@ func TestFollowHandoff(t *testing.T) {
 func TestFollowLatestLosesNothingAfterTheFirstBatch(t *testing.T) {
 	log := newMem(t)
 	add(t, log, 3)
-	s := follow(t, log, cdc.Latest, nil)
+	s := follow(t, log, cdc.Latest(), nil)
 	first := s.batch()
 	if first.Cursor.Seq != 3 || first.Cursor.Tag == "" {
 		t.Errorf("Latest resolved to %v, want event 3 with its tag", first.Cursor)
@@ -115,7 +115,7 @@ func TestFollowBareNumberIsBoundToTheEpoch(t *testing.T) {
 	if got := s.until(3); !reflect.DeepEqual(got, []uint64{3}) {
 		t.Errorf("got %v", got)
 	}
-	s = follow(t, log, "0", nil)
+	s = follow(t, log, cdc.AfterText("0"), nil)
 	if got := s.until(3); !reflect.DeepEqual(got, from(1, 3)) {
 		t.Errorf("zero means before the first event: got %v", got)
 	}
@@ -139,14 +139,14 @@ func TestFollowResets(t *testing.T) {
 		"foreign":     {start: cdc.After(cdc.Cursor{Epoch: "other", Seq: 5}), reason: cdc.ReasonForeign},
 		"diverged":    {start: at(7, "AAAAAAAAAAA"), reason: cdc.ReasonDiverged},
 		"at the head": {start: at(10, "AAAAAAAAAAA"), reason: cdc.ReasonDiverged},
-		"malformed":   {start: "no cursor", reason: cdc.ReasonMalformed},
+		"malformed":   {start: cdc.AfterText("no cursor"), reason: cdc.ReasonMalformed},
 		"too far":     {start: at(5, ""), reason: cdc.ReasonTooFar, opts: cdc.FollowOptions{MaxReplay: 4}},
-		"to floor":    {start: at(3, ""), reason: cdc.ReasonTruncated, opts: cdc.FollowOptions{Resume: cdc.ResumeFloor}},
+		"to floor":    {start: at(3, ""), reason: cdc.ReasonTruncated, opts: cdc.FollowOptions{ResetTo: cdc.ResetToFloor}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := follow(t, log, tt.start, &tt.opts).reset(tt.reason)
 			wantResume := uint64(10)
-			if tt.opts.Resume == cdc.ResumeFloor {
+			if tt.opts.ResetTo == cdc.ResetToFloor {
 				wantResume = 4
 			}
 			if r.Requested != tt.start.String() || r.Floor != 4 || r.Head != 10 || r.Resume.Seq != wantResume || r.Resume.Epoch != epoch {
@@ -195,7 +195,7 @@ func TestFollowRollbackOfTheOldestWriterIsLive(t *testing.T) {
 			t.Fatal(err)
 		}
 		add(t, log, 1)
-		s := follow(t, log, cdc.Beginning, nil)
+		s := follow(t, log, cdc.Beginning(), nil)
 		s.live()
 		if err := slow.Rollback(); err != nil {
 			t.Fatal(err)
@@ -220,7 +220,7 @@ func TestFollowBeginningIsNeverTruncated(t *testing.T) {
 		}
 		return nil
 	}
-	s := follow(t, h, cdc.Beginning, &cdc.FollowOptions{PageSize: 2})
+	s := follow(t, h, cdc.Beginning(), &cdc.FollowOptions{PageSize: 2})
 	if b := s.batch(); b.Cursor.Seq != 10 && b.Cursor.Seq != 15 {
 		t.Errorf("start = %v", b.Cursor)
 	}
@@ -232,7 +232,7 @@ func TestFollowBeginningIsNeverTruncated(t *testing.T) {
 func TestFollowTruncatedUnderTheStream(t *testing.T) {
 	log := newMem(t)
 	add(t, log, 10)
-	s := follow(t, log, cdc.Beginning, &cdc.FollowOptions{PageSize: 2})
+	s := follow(t, log, cdc.Beginning(), &cdc.FollowOptions{PageSize: 2})
 	s.batch()
 	s.batch()
 	if _, err := log.Trim(t.Context(), 6); err != nil {
@@ -249,7 +249,7 @@ func TestFollowEpochChange(t *testing.T) {
 	add(t, log, 3)
 	for name, opts := range map[string]*cdc.FollowOptions{"live": nil, "replaying": {PageSize: 1}} {
 		t.Run(name, func(t *testing.T) {
-			s := follow(t, log, cdc.Beginning, opts)
+			s := follow(t, log, cdc.Beginning(), opts)
 			s.batch()
 			if opts == nil {
 				s.live()
@@ -271,7 +271,7 @@ func TestFollowReplaysAfterALag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := memlog.New(&memlog.Options{Buffer: 2})
 		defer log.Close()
-		s := follow(t, log, cdc.Beginning, nil)
+		s := follow(t, log, cdc.Beginning(), nil)
 		s.live()
 		add(t, log, 3)
 		b := s.batch()
@@ -300,7 +300,7 @@ func TestFollowRenewsABrokenSubscription(t *testing.T) {
 			}
 			return nil
 		}
-		s := follow(t, h, cdc.Beginning, nil)
+		s := follow(t, h, cdc.Beginning(), nil)
 		s.live()
 		add(t, log, 1)
 		if got := s.until(2); !reflect.DeepEqual(got, from(1, 2)) {
@@ -317,7 +317,7 @@ func TestFollowHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMem(t)
 		add(t, log, 1)
-		s := follow(t, log, cdc.Latest, &cdc.FollowOptions{Heartbeat: 10 * time.Second})
+		s := follow(t, log, cdc.Latest(), &cdc.FollowOptions{Heartbeat: 10 * time.Second})
 		s.live()
 		for range 3 {
 			began := time.Now()
@@ -338,7 +338,7 @@ func TestFollowHeartbeatWhileTheStoreHangs(t *testing.T) {
 		log := newMem(t)
 		add(t, log, 3)
 		h := &hooks{Log: log, read: func(int) error { time.Sleep(25 * time.Second); return nil }}
-		s := follow(t, h, "0", &cdc.FollowOptions{Heartbeat: 10 * time.Second})
+		s := follow(t, h, cdc.AfterText("0"), &cdc.FollowOptions{Heartbeat: 10 * time.Second})
 		s.batch()
 		for range 2 {
 			if b := s.batch(); len(b.Events) != 0 || b.State != cdc.Replaying {
@@ -360,7 +360,7 @@ func TestFollowFilteredEventsMoveTheCursor(t *testing.T) {
 					log = &hooks{Log: log}
 				}
 				add(t, log, 7)
-				s := follow(t, log, cdc.Beginning, &cdc.FollowOptions{PageSize: 3, Filter: cdc.Filter{Types: []string{"wanted"}}})
+				s := follow(t, log, cdc.Beginning(), &cdc.FollowOptions{PageSize: 3, Filter: cdc.Filter{Types: []string{"wanted"}}})
 				if b := s.live(); b.Cursor.Seq != 7 {
 					t.Errorf("caught up at %v, want 7", b.Cursor)
 				}

@@ -1,9 +1,7 @@
 package cdc
 
 import (
-	"context"
-	"errors"
-	"math/rand/v2"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -11,18 +9,16 @@ import (
 // HubOptions of [NewHub]; nil means the defaults.
 type HubOptions struct {
 	// TailEvents and TailBytes ([Event.Size]) bound the newest part of the log
-	// that is kept in memory. 0 means 8192 events and 16 MiB. A follower that
-	// falls further behind reads the log.
+	// that is kept in memory. 0 means 8192 events and 16 MiB; negative is
+	// refused. A follower that falls further behind reads the log.
 	TailEvents int
 	TailBytes  int
 
-	// OnError is told every error of the log that the Hub recovers from: it
-	// waits, subscribes again and reads what it missed. It is called by the
-	// Hub's only reader and must not block. nil means nobody is told.
+	// OnError is called with every error of the log that the Hub recovers from:
+	// it waits, subscribes again and reads what it missed. The Hub's only
+	// reader calls it, so it must not block. If it panics, that is counted as
+	// an error. nil means that errors are only counted, in [HubStatus].
 	OnError func(error)
-
-	// Observer is told the followers' reads. nil means nobody is told.
-	Observer Observer
 }
 
 // Hub makes many followers of one log cheap for one process: it has one
@@ -31,47 +27,100 @@ type HubOptions struct {
 // log, and the Hub makes one read of identical or neighbouring ones. It is a
 // [Log] itself. Use [NewHub] and Close.
 type Hub struct {
-	log  Log
-	opts HubOptions
+	log   Log
+	opts  HubOptions
+	tasks *tasks // the reader and the shared reads
+	reads hubReads
 
-	ctx    context.Context // ended by Close
-	cancel context.CancelFunc
-	group  sync.WaitGroup // the reader and the shared reads
-	reads  hubReads
+	// A follower's read is answered by the tail if that holds its position;
+	// below the tail by a page that was read before (cold), or by the log's own
+	// index for a filter (filtered), at the end of the tail by a read that is
+	// shared (edge).
+	reaching *flights[struct{}, struct{}]
+	bounds   *flights[struct{}, Bounds]
+	edge     *flights[edgeRead, Page]
+	filtered *flights[filteredRead, Page]
+	cold     coldReads
 
-	joining flights[struct{}, struct{}]
-	bounds  flights[struct{}, Bounds]
-	edge    flights[edgeRead, Page]
-	cold    coldReads
-
-	untagged bool // of who joins, and then of the reader: see tag
-
+	// The reader moves the tail between its states; until it is placed, the
+	// first follower may do that instead.
+	//
+	//	unplaced ── place ──▶ unverified ── verify ──▶ verified ──╮ publish
+	//	                          ▲                        │  ▲   │
+	//	                          ╰──────── place ─────────╯  ╰───╯
+	//
+	// place puts the tail at the head that the bounds of the log show: the
+	// first time, when retention has overtaken the tail, and when the log was
+	// replaced (a new epoch, or rewound). verify reads the event there for its
+	// tag: only with it is a log noticed that goes back and grows again.
+	// publish adds what was read or came live.
+	//
+	// The reader works in sessions. A session subscribes, verifies, reads what
+	// was missed and then what comes, until the subscription breaks or the log
+	// is replaced; the next one begins after a pause.
+	//
+	// A follower compares its own moves and resets with these at each Next:
+	// another number of moves means read the log, of resets end with reset.
 	mu      sync.Mutex
-	tail    tail          // its epoch is empty until the log was reached for the first time
-	joins   uint64        // how often followers had to read the source themselves
+	state   tailState
+	tail    tail          // without an epoch while unplaced
+	moves   uint64        // how often the tail was put elsewhere or verified
 	resets  uint64        // how often the log was replaced
 	reset   *ResetError   // of the last time
 	changed chan struct{} // closed at the next change; nil while nobody waits
 	subs    map[*hubSubscription]struct{}
+	failing time.Time // since when the reader cannot follow the log; zero while it can
+	failure error     // why
+}
+
+// tailState says what is sure of the end of a Hub's tail; see [Hub].
+type tailState int
+
+const (
+	unplaced   tailState = iota // the log was never reached
+	unverified                  // it is the head of the log, whose tag is not read yet
+	verified                    // it was read, with its tag if it is an event
+)
+
+func (o HubOptions) check() error {
+	switch {
+	case o.TailEvents < 0:
+		return fmt.Errorf("cdc: HubOptions.TailEvents is %d: it must not be negative", o.TailEvents)
+	case o.TailBytes < 0:
+		return fmt.Errorf("cdc: HubOptions.TailBytes is %d: it must not be negative", o.TailBytes)
+	}
+	return nil
 }
 
 // NewHub returns a Hub on the log and starts its reader. It reaches the log as
-// soon as the log can be reached. It ends when it is closed, or the log is.
-func NewHub(log Log, opts *HubOptions) *Hub {
+// soon as the log can be reached, which is no error here. It ends when it is
+// closed, or the log is ([ErrClosed]), or was deleted ([ErrDeleted]). The error says what is wrong with the options.
+func NewHub(log Log, opts *HubOptions) (*Hub, error) {
 	var o HubOptions
 	if opts != nil {
 		o = *opts
 	}
-	if o.TailEvents <= 0 {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if o.TailEvents == 0 {
 		o.TailEvents = 8192
 	}
-	if o.TailBytes <= 0 {
+	if o.TailBytes == 0 {
 		o.TailBytes = 16 << 20
 	}
-	h := &Hub{log: log, opts: o, subs: map[*hubSubscription]struct{}{}}
-	h.ctx, h.cancel = context.WithCancel(context.Background())
-	h.group.Go(h.run)
-	return h
+	t := newTasks()
+	h := &Hub{
+		log: log, opts: o, tasks: t,
+		reaching: newFlights[struct{}, struct{}](t),
+		bounds:   newFlights[struct{}, Bounds](t),
+		edge:     newFlights[edgeRead, Page](t),
+		filtered: newFlights[filteredRead, Page](t),
+		cold:     coldReads{log: log, tasks: t},
+		subs:     map[*hubSubscription]struct{}{},
+	}
+	t.start(h.run)
+	return h, nil
 }
 
 // Unwrap returns the log that the Hub stands on.
@@ -80,232 +129,17 @@ func (h *Hub) Unwrap() Log { return h.log }
 // Close ends every subscription with [ErrClosed] and returns when the Hub's
 // goroutines have ended. It does not close the log. It is idempotent.
 func (h *Hub) Close() error {
-	h.end()
-	h.group.Wait()
+	h.end(ErrClosed)
+	h.tasks.group.Wait()
 	return nil
 }
 
-// end begins the end: no goroutine starts after it.
-func (h *Hub) end() {
+// end stops the reader and wakes the followers, whose Next returns why.
+func (h *Hub) end(why error) {
+	h.tasks.stop(why)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.cancel()
-	h.wake()
-}
-
-// spawn starts a goroutine that Close waits for, unless the Hub was closed.
-func (h *Hub) spawn(f func()) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.ctx.Err() != nil {
-		return false
-	}
-	h.group.Go(f)
-	return true
-}
-
-// run is the reader: it keeps a session with the log until Close.
-func (h *Hub) run() {
-	var wait backoff
-	for h.ctx.Err() == nil {
-		err := h.session(&wait)
-		if errors.Is(err, ErrClosed) {
-			h.end() // the log will not come back
-		}
-		if h.ctx.Err() != nil {
-			return
-		}
-		h.observeBreak(err)
-		if h.opts.OnError != nil {
-			h.opts.OnError(err)
-		}
-		wait.sleep(h.ctx)
-	}
-}
-
-// session subscribes, reads what was missed and then what comes, until the
-// subscription breaks. It does not return nil. A log that can be read but not
-// subscribed to is read at each try: its followers are late, not left behind.
-func (h *Hub) session(wait *backoff) error {
-	if err := h.join(h.ctx); err != nil {
-		return err
-	}
-	if err := h.catchUp(); err != nil {
-		return err
-	}
-	sub, err := h.log.Subscribe(h.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = sub.Close() }()
-	if err := h.catchUp(); err != nil {
-		return err
-	}
-	for {
-		events, err := sub.Next(h.ctx)
-		switch {
-		case err == nil && len(events) > 0:
-			err = h.extend(events)
-		case err == nil || errors.Is(err, ErrLagged):
-			err = h.catchUp()
-		}
-		if err != nil {
-			return err
-		}
-		wait.reset()
-	}
-}
-
-// join puts the tail at the head of the log when nobody has yet. The followers
-// do not wait for the reader to do it, which may be kept from subscribing or be
-// waiting after a failure: until it is done, no cold read can be shared.
-func (h *Hub) join(ctx context.Context) error {
-	_, err := h.joining.do(ctx, h, struct{}{}, func(context.Context) (none struct{}, err error) {
-		if h.position().Epoch == "" {
-			err = h.rejoin(nil)
-		}
-		return none, err
-	})
-	return err
-}
-
-// catchUp reads from the end of the tail to the end of the log. Reading from a
-// cursor with its tag also finds a log that went back and grew again.
-func (h *Hub) catchUp() error {
-	if err := h.tag(); err != nil {
-		return err
-	}
-	end := h.position()
-	for {
-		page, err := h.log.Read(h.ctx, end, 1024)
-		if reset, ok := errors.AsType[*ResetError](err); ok {
-			return h.rejoin(reset)
-		}
-		if err != nil {
-			return err
-		}
-		if page.Next == end.Seq {
-			return nil
-		}
-		if err := page.check(end.Seq); err != nil {
-			return err
-		}
-		h.publish(page)
-		end = h.position()
-	}
-}
-
-// extend publishes events of the subscription that are above the tail. The
-// others were read before, after a wake-up or a lag, unless the log went back
-// and grew again under its subscription: then they are not those of the tail.
-func (h *Hub) extend(events []Event) error {
-	end := h.position()
-	fresh := eventsAfter(events, end.Seq)
-	if n := len(events) - len(fresh); n > 0 {
-		switch same, known := h.remembers(events[n-1]); {
-		case !known:
-			return h.catchUp()
-		case !same:
-			return h.rejoin(&ResetError{Reason: ReasonDiverged, Requested: end.String()})
-		}
-	}
-	if len(fresh) == 0 {
-		return nil
-	}
-	page := Page{Events: fresh, Next: fresh[len(fresh)-1].Seq}
-	if err := page.check(end.Seq); err != nil {
-		return err
-	}
-	h.publish(page)
-	return nil
-}
-
-// remembers compares an event with what the tail has at its seq; known is
-// false where it holds nothing to compare with.
-func (h *Hub) remembers(e Event) (same, known bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	base := h.tail.base
-	if e.Seq < base.Seq || e.Seq == base.Seq && base.Tag == "" {
-		return false, false
-	}
-	return h.tail.agrees(e.Cursor(base.Epoch)), true
-}
-
-// restart puts an empty tail at the head of the log: the first time, when the
-// tail was overtaken by retention (followers read the log, which knows), or
-// when the log is another one. Then followers get the reset, and it is returned
-// to end the session: its subscription may still hold events of the old log.
-func (h *Hub) restart(reset *ResetError) error {
-	b, err := h.log.Bounds(h.ctx)
-	if err != nil {
-		return err
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	replaced := reset != nil && (reset.Reason != ReasonTruncated || b.Epoch != h.tail.end.Epoch)
-	if replaced {
-		r := *reset
-		r.Floor, r.Head, r.Resume = b.Floor, b.Head, Cursor{Epoch: b.Epoch, Seq: b.Head}
-		if b.Epoch != h.tail.end.Epoch {
-			r.Reason = ReasonEpochChanged
-		}
-		h.resets++
-		h.reset = &r
-	}
-	h.cold.forget()
-	h.tail.reset(Cursor{Epoch: b.Epoch, Seq: b.Head})
-	h.joins++
-	h.wake()
-	h.untagged = true
-	if replaced {
-		return h.reset
-	}
-	return nil
-}
-
-func (h *Hub) rejoin(reset *ResetError) error {
-	if err := h.restart(reset); err != nil {
-		return err
-	}
-	return h.tag()
-}
-
-// tag adds the tag to an end of the tail that restart took from the bounds:
-// without it, a log that went back and grew again is not noticed. One that did
-// since has its new tag here: followers who came between may have events that it
-// lost, and are made to look; pages that were kept are forgotten.
-func (h *Hub) tag() error {
-	end := h.position()
-	if !h.untagged || end.Tag != "" {
-		return nil
-	}
-	end, err := tagged(end, Bounds{}, func(before Cursor) (Page, error) { return h.log.Read(h.ctx, before, 1) })
-	if err != nil {
-		return err
-	}
-	h.untagged = false
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.cold.forget()
-	if len(h.tail.chunks) == 0 {
-		h.tail.reset(end)
-	}
-	h.joins++
-	h.wake()
-	return nil
-}
-
-func (h *Hub) position() Cursor {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.tail.end
-}
-
-func (h *Hub) publish(page Page) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.tail.push(page, h.opts.TailEvents, h.opts.TailBytes)
+	h.failsLocked(h.tasks.why())
 	h.wake()
 }
 
@@ -317,8 +151,8 @@ func (h *Hub) wake() {
 	}
 }
 
-// Slowest returns the lowest position of the followers of this Hub, as far as
-// they have told; ok is false if there is none.
+// Slowest returns the lowest position of the followers of this Hub that have
+// begun; ok is false if there is none.
 func (h *Hub) Slowest() (seq uint64, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -328,21 +162,4 @@ func (h *Hub) Slowest() (seq uint64, ok bool) {
 		}
 	}
 	return seq, ok
-}
-
-// backoff waits longer after each failure: 50 ms doubled up to 5 s, and of
-// that a random half to the whole, so that many do not come back at once.
-type backoff struct{ failures int }
-
-func (b *backoff) reset() { b.failures = 0 }
-
-func (b *backoff) sleep(ctx context.Context) {
-	full := min(5*time.Second, 50*time.Millisecond<<min(b.failures, 10))
-	b.failures++
-	timer := time.NewTimer(full/2 + rand.N(full/2))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -13,9 +13,9 @@ import (
 func TestHubClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMem(t)
-		hub := cdc.NewHub(log, nil)
+		hub := newHub(t, log, nil)
 		synctest.Wait()
-		s := follow(t, hub, cdc.Latest, nil)
+		s := follow(t, hub, cdc.Latest(), nil)
 		s.live()
 		sub, err := hub.Subscribe(t.Context())
 		if err != nil {
@@ -53,7 +53,7 @@ func TestHubEndsWithItsLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMem(t)
 		hub := newHub(t, log, nil)
-		s := follow(t, hub, cdc.Latest, nil)
+		s := follow(t, hub, cdc.Latest(), nil)
 		s.live()
 		if err := log.Close(); err != nil {
 			t.Fatal(err)
@@ -91,4 +91,12 @@ func TestHubCallersLeaveTheirSharedCalls(t *testing.T) {
 			cancel()
 		}
 	})
+}
+
+func TestHubRefusesNegativeLimits(t *testing.T) {
+	for _, opts := range []cdc.HubOptions{{TailEvents: -1}, {TailBytes: -1}} {
+		if hub, err := cdc.NewHub(newMem(t), &opts); err == nil || hub != nil {
+			t.Errorf("%+v: got %v and the error %v, want only an error", opts, hub, err)
+		}
+	}
 }

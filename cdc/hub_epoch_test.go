@@ -19,7 +19,7 @@ func TestHubEpochChange(t *testing.T) {
 		hub := newHub(t, log, nil)
 		var streams []*stream
 		for range 3 {
-			s := follow(t, hub, cdc.Beginning, nil)
+			s := follow(t, hub, cdc.Beginning(), nil)
 			s.live()
 			streams = append(streams, s)
 		}
@@ -32,7 +32,7 @@ func TestHubEpochChange(t *testing.T) {
 				t.Errorf("resume = %v", r.Resume)
 			}
 		}
-		s := follow(t, hub, cdc.Beginning, nil)
+		s := follow(t, hub, cdc.Beginning(), nil)
 		s.live()
 		add(t, log, 1)
 		if got := s.until(5); !reflect.DeepEqual(got, []uint64{5}) {
@@ -49,7 +49,7 @@ func TestHubEpochChangeDoesNotResetNewStreams(t *testing.T) {
 		h := &hooks{Log: log}
 		add(t, log, 2)
 		hub := newHub(t, h, nil)
-		follow(t, hub, cdc.Latest, nil).live()
+		follow(t, hub, cdc.Latest(), nil).live()
 		synctest.Wait() // the Hub has asked for its bounds, too
 		h.bounds = func(n int) error {
 			if n > 0 {
@@ -59,7 +59,7 @@ func TestHubEpochChangeDoesNotResetNewStreams(t *testing.T) {
 			}
 			return nil
 		}
-		s := follow(t, hub, cdc.Beginning, nil)
+		s := follow(t, hub, cdc.Beginning(), nil)
 		s.live()
 		add(t, log, 1)
 		if got := s.until(3); !reflect.DeepEqual(got, []uint64{3}) {
@@ -81,7 +81,7 @@ func TestHubNoticesARewoundLog(t *testing.T) {
 		}
 		log := &swapped{current: one, epoch: epochOf(t, one)}
 		hub := newHub(t, log, nil)
-		s := follow(t, hub, cdc.Beginning, nil)
+		s := follow(t, hub, cdc.Beginning(), nil)
 		s.live()
 		add(t, one, 1)
 		s.until(6)
@@ -149,11 +149,11 @@ func TestHubLeavesTheSubscriptionOfAReplacedLog(t *testing.T) {
 		add(t, old, 5)
 		log := &replaced{Log: old, woken: make(chan struct{})}
 		hub := newHub(t, log, nil)
-		first := follow(t, hub, cdc.Beginning, nil)
+		first := follow(t, hub, cdc.Beginning(), nil)
 		first.live()
 		log.replace(current, cdc.Event{Seq: 6, Type: "of the old log"})
 		first.reset(cdc.ReasonEpochChanged)
-		second := follow(t, hub, cdc.Beginning, nil)
+		second := follow(t, hub, cdc.Beginning(), nil)
 		second.live()
 		synctest.Wait()
 		add(t, current, 1)
@@ -241,7 +241,7 @@ func TestALogThatGoesBackUnderItsSubscription(t *testing.T) {
 					add(t, one, 3)
 					log := &handing{swapped: swapped{current: one, epoch: epochOf(t, one)}, ch: make(chan []cdc.Event, 10)}
 					hub := over(t, log)
-					s := follow(t, hub, cdc.Beginning, nil)
+					s := follow(t, hub, cdc.Beginning(), nil)
 					s.live()
 					synctest.Wait()
 					add(t, one, 3)
@@ -275,7 +275,7 @@ func TestEventsThatWereReadBeforeCostNoRead(t *testing.T) {
 		log := &handing{swapped: swapped{current: one, epoch: epochOf(t, one)}, ch: make(chan []cdc.Event, 10)}
 		counted := &hooks{Log: log}
 		hub := newHub(t, counted, nil)
-		s := follow(t, hub, cdc.Beginning, nil)
+		s := follow(t, hub, cdc.Beginning(), nil)
 		s.live()
 		synctest.Wait()
 		add(t, one, 2)
@@ -329,7 +329,7 @@ func TestHubTruncatedFollower(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMem(t)
 		hub := newHub(t, log, &cdc.HubOptions{TailEvents: 4})
-		s := follow(t, hub, cdc.Beginning, nil)
+		s := follow(t, hub, cdc.Beginning(), nil)
 		s.live()
 		add(t, log, 100)
 		synctest.Wait()

@@ -19,10 +19,10 @@ func (h *Hub) Subscribe(ctx context.Context) (Subscription, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.ctx.Err() != nil {
-		return nil, ErrClosed
+	if h.tasks.stopped() {
+		return nil, h.tasks.why()
 	}
-	s := &hubSubscription{hub: h, at: h.tail.end.Seq, joins: h.joins, resets: h.resets, closed: make(chan struct{})}
+	s := &hubSubscription{hub: h, at: h.tail.end.Seq, moves: h.moves, resets: h.resets, closed: make(chan struct{})}
 	s.position.Store(unknownPosition)
 	h.subs[s] = struct{}{}
 	return s, nil
@@ -36,7 +36,7 @@ type hubSubscription struct {
 	// Of the goroutine that calls Next; the hub's mutex guards them only
 	// because they are compared with what it guards.
 	at     uint64 // everything up to here was returned
-	joins  uint64
+	moves  uint64
 	resets uint64
 
 	once   sync.Once
@@ -74,12 +74,12 @@ func (s *hubSubscription) take() (events []Event, changed <-chan struct{}, err e
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.ctx.Err() != nil:
-		return nil, nil, ErrClosed
+	case h.tasks.stopped():
+		return nil, nil, h.tasks.why()
 	case s.resets != h.resets:
 		return nil, nil, h.reset
-	case s.joins != h.joins:
-		s.joins, s.at = h.joins, h.tail.end.Seq
+	case s.moves != h.moves:
+		s.moves, s.at = h.moves, h.tail.end.Seq
 		return nil, nil, nil
 	case s.at < h.tail.base.Seq:
 		s.at = h.tail.end.Seq

@@ -33,6 +33,12 @@ func (n *Notifier) Close() {
 	n.wake()
 }
 
+func (n *Notifier) isClosed() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.closed
+}
+
 // wake must be called with mu held.
 func (n *Notifier) wake() {
 	if n.changed != nil {
@@ -63,19 +69,26 @@ type notifierSubscription struct {
 }
 
 // state reports whether Next has to return, and what; otherwise the channel to
-// wait on.
-func (s *notifierSubscription) state() (done bool, changed <-chan struct{}, err error) {
+// wait on. What has ended wins over what is new, and a subscription that has
+// ended over a context that has: its error is final.
+func (s *notifierSubscription) state(ctx context.Context) (done bool, changed <-chan struct{}, err error) {
 	n := s.notifier
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.closed {
+	select {
+	case <-s.closed:
 		return true, nil, ErrClosed
+	default:
 	}
-	if s.seen != n.generation {
+	switch {
+	case n.closed:
+		return true, nil, ErrClosed
+	case ctx.Err() != nil:
+		return true, nil, context.Cause(ctx)
+	case s.seen != n.generation:
 		s.seen = n.generation
 		return true, nil, nil
-	}
-	if n.changed == nil {
+	case n.changed == nil:
 		n.changed = make(chan struct{})
 	}
 	return false, n.changed, nil
@@ -83,14 +96,7 @@ func (s *notifierSubscription) state() (done bool, changed <-chan struct{}, err 
 
 func (s *notifierSubscription) Next(ctx context.Context) ([]Event, error) {
 	for {
-		select { // what has ended wins over what is new
-		case <-s.closed:
-			return nil, ErrClosed
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		default:
-		}
-		done, changed, err := s.state()
+		done, changed, err := s.state(ctx)
 		if done {
 			return nil, err
 		}

@@ -13,17 +13,18 @@ type PollOptions struct {
 	// Min is the time between two looks right after something was found, Max
 	// the one that a quiet log ends at: it doubles from the one to the other.
 	// Max is also about how late an event can be noticed. 0 means 5 ms and
-	// 250 ms.
+	// 250 ms, or what the other one allows if that is less or more. Negative
+	// is refused, and a Max below Min.
 	Min, Max time.Duration
 }
 
-// Polled is a [Log] made of a [Source] whose store tells nobody of its
-// commits: its live side looks at Bounds again and again, often after a commit
+// Polled is a [Log] made of a [Source] whose store announces no commits: its
+// live side looks at Bounds again and again, often after a commit
 // and seldom in a quiet log. Whoever writes Read and Bounds gets the rest. Use
 // [Poll].
 //
-// What is appended through it is noticed at once, and so is what [Polled.Notify]
-// tells of. Capabilities of the Source ([Appender], [Trimmer], [Renewer]) are
+// What is appended through it is noticed at once, and so is what was committed
+// before a call of [Polled.Notify]. Capabilities of the Source ([Appender], [Trimmer], [Renewer]) are
 // reached as those of any Log. Each subscription looks for itself, within its
 // Next; with many followers put a [Hub] on it, and one looks for all.
 type Polled struct {
@@ -32,23 +33,41 @@ type Polled struct {
 	own  Notifier
 }
 
-// Poll returns the Polled of the source. It panics if Min or Max is negative
-// or Max below Min: that is a mistake in the program.
-func Poll(src Source, opts *PollOptions) *Polled {
-	p := &Polled{Source: src}
+func (o PollOptions) check() error {
+	switch {
+	case o.Min < 0:
+		return fmt.Errorf("cdc: PollOptions.Min is %v: it must not be negative", o.Min)
+	case o.Max < 0:
+		return fmt.Errorf("cdc: PollOptions.Max is %v: it must not be negative", o.Max)
+	case o.Max > 0 && o.Max < o.Min:
+		return fmt.Errorf("cdc: PollOptions.Max is %v, below Min, which is %v", o.Max, o.Min)
+	}
+	return nil
+}
+
+func (o PollOptions) withDefaults() PollOptions {
+	switch {
+	case o.Min == 0 && o.Max == 0:
+		o.Min, o.Max = 5*time.Millisecond, 250*time.Millisecond
+	case o.Min == 0:
+		o.Min = min(5*time.Millisecond, o.Max)
+	case o.Max == 0:
+		o.Max = max(250*time.Millisecond, o.Min)
+	}
+	return o
+}
+
+// Poll returns the Polled of the source. It asks the source nothing. The error
+// says what is wrong with the options.
+func Poll(src Source, opts *PollOptions) (*Polled, error) {
+	var o PollOptions
 	if opts != nil {
-		p.opts = *opts
+		o = *opts
 	}
-	if p.opts.Min == 0 {
-		p.opts.Min = 5 * time.Millisecond
+	if err := o.check(); err != nil {
+		return nil, err
 	}
-	if p.opts.Max == 0 {
-		p.opts.Max = max(250*time.Millisecond, p.opts.Min)
-	}
-	if p.opts.Min < 0 || p.opts.Max < p.opts.Min {
-		panic(fmt.Sprintf("cdc: Poll: PollOptions.Min is %v and Max %v: want 0 < Min ≤ Max", p.opts.Min, p.opts.Max))
-	}
-	return p
+	return &Polled{Source: src, opts: o.withDefaults()}, nil
 }
 
 // Unwrap returns the source that is looked at.
@@ -60,6 +79,9 @@ func (p *Polled) Notify() { p.own.Notify() }
 // Append appends to the source and makes every subscription look. If the
 // source is no [Appender] the error is [errors.ErrUnsupported].
 func (p *Polled) Append(ctx context.Context, events ...Event) (Receipt, error) {
+	if p.own.isClosed() {
+		return Receipt{}, ErrClosed
+	}
 	a, ok := capability[Appender](p.Source)
 	if !ok {
 		return Receipt{}, unsupported(p.Source, "Append")
@@ -71,8 +93,24 @@ func (p *Polled) Append(ctx context.Context, events ...Event) (Receipt, error) {
 	return r, err
 }
 
+// Read implements [Source].
+func (p *Polled) Read(ctx context.Context, after Cursor, limit int) (Page, error) {
+	if p.own.isClosed() {
+		return Page{}, ErrClosed
+	}
+	return p.Source.Read(ctx, after, limit)
+}
+
+// Bounds implements [Source].
+func (p *Polled) Bounds(ctx context.Context) (Bounds, error) {
+	if p.own.isClosed() {
+		return Bounds{}, ErrClosed
+	}
+	return p.Source.Bounds(ctx)
+}
+
 // Close ends every subscription with [ErrClosed], and closes the source if it
-// is an [io.Closer].
+// is an [io.Closer]. After it, Read and Bounds return [ErrClosed] as well.
 func (p *Polled) Close() error {
 	p.own.Close()
 	if c, ok := p.Source.(io.Closer); ok {
@@ -131,9 +169,9 @@ func (s *polledSubscription) look(ctx context.Context) (grown bool, err error) {
 		s.err = err
 		return false, err
 	case b.Epoch != s.seen.Epoch:
-		s.err = b.reset(ReasonEpochChanged, Cursor{Epoch: s.seen.Epoch, Seq: s.seen.Head}.String())
+		s.err = b.Reset(ReasonEpochChanged, Cursor{Epoch: s.seen.Epoch, Seq: s.seen.Head}.String())
 		return false, s.err
-	case b.Head != s.seen.Head || b.Last < s.seen.Last: // the latter has to be read, too: a tag may tell
+	case b.Head != s.seen.Head || b.Last < s.seen.Last: // the latter has to be read, too: the store may have gone back
 		s.seen, s.wait = b, s.log.opts.Min
 		return true, nil
 	}
@@ -153,7 +191,7 @@ func (s *polledSubscription) closed(ctx context.Context) error {
 	return nil
 }
 
-// pause waits for the next look, or to be told of a commit.
+// pause waits until the next look is due or a commit is notified.
 func (s *polledSubscription) pause(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, s.wait)
 	defer cancel()
@@ -164,7 +202,7 @@ func (s *polledSubscription) pause(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err == nil:
-		return nil // told
+		return nil // notified
 	}
 	s.wait = min(2*s.wait, s.log.opts.Max)
 	return nil

@@ -51,7 +51,7 @@ func TestPolledConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			conformance.Run(t, conformance.Harness{
 				Open: func(context.Context, conformance.Place) (cdc.Log, error) {
-					return cdc.Poll(&silent{log: memlog.New(nil)}, nil), nil
+					return cdc.Poll(&silent{log: memlog.New(nil)}, nil)
 				},
 				Append: func(ctx context.Context, log cdc.Log, events ...cdc.Event) (cdc.Receipt, error) {
 					return appendTo(log.(*cdc.Polled)).Append(ctx, events...)
@@ -65,7 +65,7 @@ func TestPolledConformance(t *testing.T) {
 func TestPolledLooksLessAndLessOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &silent{log: memlog.New(nil)}
-		p := cdc.Poll(s, &cdc.PollOptions{Min: time.Millisecond, Max: 100 * time.Millisecond})
+		p := newPolled(t, s, &cdc.PollOptions{Min: time.Millisecond, Max: 100 * time.Millisecond})
 		sub, err := p.Subscribe(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -91,7 +91,7 @@ func TestPolledLooksLessAndLessOften(t *testing.T) {
 
 func TestPolledEndsWithTheErrorOfALook(t *testing.T) {
 	s := &silent{log: memlog.New(nil)}
-	p := cdc.Poll(s, nil)
+	p := newPolled(t, s, nil)
 	sub, err := p.Subscribe(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -107,11 +107,32 @@ func TestPolledEndsWithTheErrorOfALook(t *testing.T) {
 	}
 }
 
+func newPolled(t *testing.T, src cdc.Source, opts *cdc.PollOptions) *cdc.Polled {
+	t.Helper()
+	p, err := cdc.Poll(src, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 func TestPollRefusesImpossibleOptions(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("Max below Min: no panic")
+	for _, tt := range []struct {
+		min, max time.Duration
+		ok       bool
+	}{
+		{0, 0, true},
+		{0, time.Millisecond, true},
+		{time.Second, 0, true},
+		{time.Second, time.Second, true},
+		{time.Second, time.Millisecond, false},
+		{-1, 0, false},
+		{0, -1, false},
+		{-2, -1, false},
+	} {
+		p, err := cdc.Poll(&silent{}, &cdc.PollOptions{Min: tt.min, Max: tt.max})
+		if (err == nil) != tt.ok || (p != nil) != tt.ok {
+			t.Errorf("Min %v, Max %v: got %v and the error %v, want accepted %v", tt.min, tt.max, p, err, tt.ok)
 		}
-	}()
-	cdc.Poll(&silent{}, &cdc.PollOptions{Min: time.Second, Max: time.Millisecond})
+	}
 }

@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 )
 
 // RetainOptions of [Retain]. At least one limit must be set. The oldest events
 // are removed as long as any limit is exceeded.
 type RetainOptions struct {
-	MaxEvents int64         // number of events to keep; 0 means no limit
-	MaxBytes  int64         // bytes to keep, counted by Event.Size; 0 means no limit
-	MaxAge    time.Duration // age of the oldest event to keep, by Event.Time; 0 means no limit
+	MaxEvents int64         // number of events to keep; 0 means no limit, negative is refused
+	MaxBytes  int64         // bytes to keep, counted by Event.Size; 0 means no limit, negative is refused
+	MaxAge    time.Duration // age of the oldest event to keep, by Event.Time; 0 means no limit, negative is refused
 
 	// MaxHold is how long events above the limits stay because a follower of
 	// this process's [Hub] has not passed them. 0 means 30 s, negative means
@@ -20,31 +21,42 @@ type RetainOptions struct {
 	// [*ResetError] with [ReasonTruncated].
 	MaxHold time.Duration
 
-	// Interval is the time between two rounds. 0 means 10 s.
+	// Wait is for workers: what they have not handled stays above the limits,
+	// too. nil: no worker is waited for.
+	Wait *RetainWait
+
+	// Interval is the time between two rounds. 0 means 10 s; negative is
+	// refused.
 	Interval time.Duration
 
-	// OnError is told what failed in a round; the next round tries again. nil
-	// means nobody is told.
+	// OnError is called with what failed in a round; the next round tries
+	// again. nil means that errors are not reported.
 	OnError func(error)
 }
 
 func (o *RetainOptions) check() error {
-	switch {
-	case o == nil || o.MaxEvents == 0 && o.MaxBytes == 0 && o.MaxAge == 0:
+	if o == nil || o.limits() == (limits{}) {
 		return errors.New("cdc: retain: no limit is set: set MaxEvents, MaxBytes or MaxAge")
-	case o.MaxEvents < 0 || o.MaxBytes < 0 || o.MaxAge < 0 || o.Interval < 0:
-		return fmt.Errorf("cdc: retain: a limit or the interval is negative: %+v", *o)
 	}
-	return nil
+	if err := o.limits().check("RetainOptions"); err != nil {
+		return err
+	}
+	if o.Interval < 0 {
+		return fmt.Errorf("cdc: RetainOptions.Interval is %v: it must not be negative", o.Interval)
+	}
+	return o.Wait.check(o.limits())
 }
+
+func (o *RetainOptions) limits() limits { return limits{o.MaxEvents, o.MaxBytes, o.MaxAge} }
 
 // Retain keeps the log within the limits until ctx ends, and returns its
 // cause. It returns at once with an error if the options are wrong or the log
 // is no [Trimmer] ([errors.ErrUnsupported]). It never removes anything above
-// the head. Given a [Hub], it waits for that Hub's followers up to MaxHold.
+// the head. Given a [Hub], it waits for that Hub's followers up to MaxHold;
+// given workers, for those up to the limits of [RetainWait].
 //
-// It reads every event once to know the sizes, in pages, and then keeps some 40
-// bytes for each page. One Retain for a log is enough; more do no harm.
+// It reads every event once to know the sizes, and then keeps 40 bytes for each
+// full page. One Retain for a log is enough; more do no harm.
 func Retain(ctx context.Context, log Log, opts *RetainOptions) error {
 	if err := opts.check(); err != nil {
 		return err
@@ -77,105 +89,143 @@ func Retain(ctx context.Context, log Log, opts *RetainOptions) error {
 // retainPage is how many events are read and accounted for at once.
 const retainPage = 1024
 
-// retainer knows how many events and bytes lie where between floor and head.
+// retainer keeps count of the events and bytes between floor and head.
 type retainer struct {
 	log     Log
 	trimmer Trimmer
 	opts    RetainOptions
 
-	floor  uint64
-	at     Cursor // everything in (floor, at] is in spans
-	spans  []span // oldest first
-	events int64
+	floor  uint64 // of the log, when the spans were last brought up to date
+	end    Cursor // every event in (floor, end] is counted in a span
+	spans  []span // in order, without a hole between them
+	events int64  // in all spans
 	bytes  int64
 
 	heldSince time.Time // zero while no follower is waited for
 }
 
-// span is a page of the log.
+// span sums up a part of the log: what lies above the span before it, up to
+// and including last.
 type span struct {
 	last           uint64 // seq
 	events, bytes  int64
-	oldest, newest time.Time
+	oldest, newest int64 // Event.Time, in microseconds
 }
 
-// round takes in what is new and trims what is too much.
+// add counts an event that follows those of the span.
+func (s *span) add(e Event) {
+	at := e.Time.UnixMicro()
+	if s.events == 0 {
+		s.oldest, s.newest = at, at
+	}
+	s.last = e.Seq
+	s.oldest, s.newest = min(s.oldest, at), max(s.newest, at)
+	s.events++
+	s.bytes += int64(e.Size())
+}
+
+// takes reports whether the span with the page would still be about as much as
+// one full page: it may have to be read again.
+func (s *span) takes(page Page) bool {
+	return s.events+int64(len(page.Events)) <= retainPage && s.bytes < PageBytes/2
+}
+
+// round counts what is new and trims what is too much.
 func (r *retainer) round(ctx context.Context) error {
 	b, err := r.log.Bounds(ctx)
 	if err != nil {
 		return err
 	}
-	if r.at.Epoch != b.Epoch || r.at.Seq < b.Floor {
-		*r = retainer{log: r.log, trimmer: r.trimmer, opts: r.opts, floor: b.Floor, at: Cursor{Epoch: b.Epoch, Seq: b.Floor}}
+	if r.end.Epoch != b.Epoch || r.end.Seq < b.Floor {
+		*r = retainer{log: r.log, trimmer: r.trimmer, opts: r.opts, floor: b.Floor, end: Cursor{Epoch: b.Epoch, Seq: b.Floor}}
 	}
-	if err := r.followFloor(ctx, b.Floor); err != nil {
+	if err := r.forget(ctx, b.Floor); err != nil {
 		return err
 	}
-	for r.at.Seq < b.Head {
-		page, err := r.log.Read(ctx, r.at, retainPage)
-		if err != nil {
-			return err
-		}
-		if page.Next == r.at.Seq {
-			break
-		}
-		r.at = page.cursor(r.at.Epoch)
-		r.push(newSpan(page))
+	if err := r.count(ctx, b.Head); err != nil {
+		return err
 	}
-	seq, err := r.surplus(ctx)
+	seq, err := r.surplus(ctx, r.opts.limits())
 	if err != nil {
 		return err
 	}
-	if seq = r.hold(min(seq, b.Head)); seq <= b.Floor {
-		return nil
+	seq, waitErr := r.wait(ctx, b, min(seq, b.Head))
+	if seq = r.hold(seq); seq > b.Floor {
+		_, err = r.trimmer.Trim(ctx, seq)
 	}
-	_, err = r.trimmer.Trim(ctx, seq)
-	return err
+	return errors.Join(waitErr, err)
 }
 
-// followFloor forgets the spans that were trimmed, by this round's
-// predecessor or by others, and counts the one that was cut again.
-func (r *retainer) followFloor(ctx context.Context, floor uint64) error {
+// forget drops the spans that were trimmed, by the round before or by others,
+// and counts the one again that was trimmed in part.
+func (r *retainer) forget(ctx context.Context, floor uint64) error {
 	for len(r.spans) > 0 && r.spans[0].last <= floor {
-		r.drop()
+		r.events -= r.spans[0].events
+		r.bytes -= r.spans[0].bytes
+		r.spans = r.spans[1:]
 	}
-	if len(r.spans) == 0 || floor == r.floor {
-		r.floor = floor
-		return nil
+	if len(r.spans) > 0 && floor != r.floor {
+		rest := span{}
+		for e, err := range r.between(ctx, floor, r.spans[0].last) {
+			if err != nil {
+				return err
+			}
+			rest.add(e)
+		}
+		rest.last = r.spans[0].last // perhaps a hole
+		r.events += rest.events - r.spans[0].events
+		r.bytes += rest.bytes - r.spans[0].bytes
+		r.spans[0] = rest
 	}
-	page, err := r.part(ctx, floor)
-	if err != nil {
-		return err
-	}
-	last := r.spans[0].last
-	rest := eventsAfter(page.Events, last)
-	cut := newSpan(Page{Events: page.Events[:len(page.Events)-len(rest)], Next: last})
-	r.events += cut.events - r.spans[0].events
-	r.bytes += cut.bytes - r.spans[0].bytes
-	r.spans[0] = cut
 	r.floor = floor
 	return nil
 }
 
+// count reads on to the head. Pages may be of any length: short ones become
+// one span.
+func (r *retainer) count(ctx context.Context, head uint64) error {
+	for r.end.Seq < head {
+		page, err := r.log.Read(ctx, r.end, retainPage)
+		if err != nil {
+			return err
+		}
+		if page.Next == r.end.Seq {
+			return nil
+		}
+		if n := len(r.spans); n == 0 || !r.spans[n-1].takes(page) {
+			r.spans = append(r.spans, span{})
+		}
+		newest := &r.spans[len(r.spans)-1]
+		bytes := newest.bytes
+		for _, e := range page.Events {
+			newest.add(e)
+		}
+		newest.last = page.Next
+		r.events += int64(len(page.Events))
+		r.bytes += newest.bytes - bytes
+		r.end = page.cursor(r.end.Epoch)
+	}
+	return nil
+}
+
 // surplus returns the seq up to which events are above a limit.
-func (r *retainer) surplus(ctx context.Context) (uint64, error) {
+func (r *retainer) surplus(ctx context.Context, l limits) (uint64, error) {
 	events, bytes, seq := r.events, r.bytes, r.floor
-	cutoff := time.Now().Add(-r.opts.MaxAge)
-	old := func(t time.Time) bool { return r.opts.MaxAge > 0 && t.Before(cutoff) }
-	for i, s := range r.spans {
-		if r.full(events-s.events, bytes-s.bytes, 0) || old(s.newest) {
+	cutoff := time.Now().Add(-l.age).UnixMicro()
+	old := func(at int64) bool { return l.age > 0 && at < cutoff }
+	for _, s := range r.spans {
+		if l.full(events-s.events, bytes-s.bytes, 0) || old(s.newest) {
 			events, bytes, seq = events-s.events, bytes-s.bytes, s.last
 			continue
 		}
-		if !r.full(events, bytes, 1) && !old(s.oldest) {
+		if !l.full(events, bytes, 1) && !old(s.oldest) {
 			return seq, nil
 		}
-		page, err := r.part(ctx, seq)
-		if err != nil {
-			return 0, err
-		}
-		for _, e := range page.Events {
-			if e.Seq > r.spans[i].last || !r.full(events, bytes, 1) && !old(e.Time) {
+		for e, err := range r.between(ctx, seq, s.last) {
+			if err != nil {
+				return 0, err
+			}
+			if !l.full(events, bytes, 1) && !old(e.Time.UnixMicro()) {
 				break
 			}
 			events, bytes, seq = events-1, bytes-int64(e.Size()), e.Seq
@@ -185,11 +235,29 @@ func (r *retainer) surplus(ctx context.Context) (uint64, error) {
 	return seq, nil
 }
 
+// limits of what is kept; 0 is none.
+type limits struct {
+	events, bytes int64
+	age           time.Duration
+}
+
+// check refuses a negative limit of the options that are called owner.
+func (l limits) check(owner string) error {
+	switch {
+	case l.events < 0:
+		return fmt.Errorf("cdc: %s.MaxEvents is %d: it must not be negative", owner, l.events)
+	case l.bytes < 0:
+		return fmt.Errorf("cdc: %s.MaxBytes is %d: it must not be negative", owner, l.bytes)
+	case l.age < 0:
+		return fmt.Errorf("cdc: %s.MaxAge is %v: it must not be negative", owner, l.age)
+	}
+	return nil
+}
+
 // full reports whether the log would be at a limit with that many events and
 // bytes, or above it by at least over.
-func (r *retainer) full(events, bytes, over int64) bool {
-	return r.opts.MaxEvents > 0 && events >= r.opts.MaxEvents+over ||
-		r.opts.MaxBytes > 0 && bytes >= r.opts.MaxBytes+over
+func (l limits) full(events, bytes, over int64) bool {
+	return l.events > 0 && events >= l.events+over || l.bytes > 0 && bytes >= l.bytes+over
 }
 
 // hold lowers the seq to the slowest follower of the Hub, for MaxHold.
@@ -212,33 +280,25 @@ func (r *retainer) hold(seq uint64) uint64 {
 	return slowest
 }
 
-// part reads what follows seq; one page is enough for the rest of a span.
-func (r *retainer) part(ctx context.Context, seq uint64) (Page, error) {
-	return r.log.Read(ctx, Cursor{Epoch: r.at.Epoch, Seq: seq}, retainPage)
-}
-
-func newSpan(page Page) span {
-	s := span{last: page.Next, events: int64(len(page.Events))}
-	for i, e := range page.Events {
-		s.bytes += int64(e.Size())
-		if i == 0 || e.Time.Before(s.oldest) {
-			s.oldest = e.Time
-		}
-		if e.Time.After(s.newest) {
-			s.newest = e.Time
+// between reads the events in (after, last], in as many pages as the log makes
+// of them. An error is the last that it yields.
+func (r *retainer) between(ctx context.Context, after, last uint64) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		for after < last {
+			page, err := r.log.Read(ctx, Cursor{Epoch: r.end.Epoch, Seq: after}, retainPage)
+			if err != nil {
+				yield(Event{}, err)
+				return
+			}
+			for _, e := range page.Events {
+				if e.Seq > last || !yield(e, nil) {
+					return
+				}
+			}
+			if page.Next == after {
+				return
+			}
+			after = page.Next
 		}
 	}
-	return s
-}
-
-func (r *retainer) push(s span) {
-	r.spans = append(r.spans, s)
-	r.events += s.events
-	r.bytes += s.bytes
-}
-
-func (r *retainer) drop() {
-	r.events -= r.spans[0].events
-	r.bytes -= r.spans[0].bytes
-	r.spans = r.spans[1:]
 }

@@ -122,7 +122,7 @@ func TestRetainWaitsForFollowersOfTheHub(t *testing.T) {
 		log := newMem(t)
 		hub := newHub(t, log, &cdc.HubOptions{TailEvents: 8})
 		add(t, log, 10)
-		s := follow(t, hub, cdc.Beginning, &cdc.FollowOptions{PageSize: 5})
+		s := follow(t, hub, cdc.Beginning(), &cdc.FollowOptions{PageSize: 5})
 		at := uint64(0) // these are handled when the next batch is asked for
 		for range 2 {
 			for _, e := range s.batch().Events {

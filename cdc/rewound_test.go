@@ -15,7 +15,7 @@ func rewinding(t *testing.T, n int, over func(cdc.Log) cdc.Log) (*handing, cdc.L
 	one := newMem(t)
 	add(t, one, n)
 	log := &handing{swapped: swapped{current: one, epoch: epochOf(t, one)}, ch: make(chan []cdc.Event, 10)}
-	s := follow(t, over(log), cdc.Beginning, nil)
+	s := follow(t, over(log), cdc.Beginning(), nil)
 	s.live()
 	return log, one, s
 }
@@ -85,7 +85,7 @@ func TestALogThatGoesBackWhileAHubStarts(t *testing.T) {
 		}
 		hub := newHub(t, h, nil)
 		<-tagging
-		s := follow(t, hub, cdc.Beginning, nil)
+		s := follow(t, hub, cdc.Beginning(), nil)
 		s.live()
 		other := otherHistory(t, 6)
 		log.swap(other)
@@ -114,7 +114,7 @@ func TestALogThatGoesBackToWhereAHubIs(t *testing.T) {
 		hub := newHub(t, log, nil)
 		synctest.Wait()
 		add(t, one, 3) // the Hub is not told
-		first := follow(t, hub, cdc.Beginning, nil)
+		first := follow(t, hub, cdc.Beginning(), nil)
 		first.until(6)
 		for range 4 {
 			if _, err := other.Append(t.Context(), cdc.Event{Type: "other history"}); err != nil {
@@ -124,7 +124,7 @@ func TestALogThatGoesBackToWhereAHubIs(t *testing.T) {
 		log.swap(other)
 		log.hand(t, other, 4, 7)
 		synctest.Wait()
-		second := follow(t, hub, cdc.Beginning, nil)
+		second := follow(t, hub, cdc.Beginning(), nil)
 		if got := second.until(7); !reflect.DeepEqual(got, from(1, 7)) {
 			t.Errorf("a stream from the beginning got %v, want 1 to 7", got)
 		}

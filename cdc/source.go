@@ -8,7 +8,8 @@ const PageBytes = 1 << 20
 
 // Source is the durable side of a log. All methods may be called concurrently.
 // With a context that has ended they return an error, best its cause; after a
-// Close that the type may have, [ErrClosed].
+// Close that the type may have, or of the store under it, [ErrClosed]; where the
+// log was deleted from its store, [ErrDeleted]. Both may be wrapped.
 type Source interface {
 	// Read returns the oldest events above after.Seq in order, all from one
 	// consistent view of the store. after.Epoch is never empty. limit is the
@@ -34,16 +35,23 @@ type Source interface {
 type Page struct {
 	Events []Event
 	Next   uint64
+
+	// Tag is the [Event.Tag] of the event at Next, if there is one that a
+	// filter has left out of Events: with it the reader's position shows a log
+	// that went back and grew again. Empty without a filter.
+	Tag string
 }
 
 // Bounds are the limits of a log at one moment. No seq in them decreases
 // within an epoch, whatever is deleted: they are stored, not derived from rows.
-// Floor ≤ Head ≤ Last.
+// Floor ≤ Head ≤ Last. Seqs need not be dense: Head may be as high as the
+// lowest undecided seq - 1 whether or not there is an event, and Head and Last
+// may be higher when the log is opened again.
 type Bounds struct {
 	Epoch string // random text made with the log, see [NewEpoch]
 	Floor uint64 // highest seq removed by retention; a cursor at Floor is valid
 	Head  uint64 // highest stable seq: nothing at or below it can still appear
-	Last  uint64 // highest seq ever drawn, by any process
+	Last  uint64 // highest seq ever given out, by any process
 }
 
 // Check returns a [*ResetError] for a cursor that is foreign, truncated or
@@ -51,11 +59,11 @@ type Bounds struct {
 func (b Bounds) Check(after Cursor) error {
 	switch {
 	case after.Epoch != b.Epoch:
-		return b.reset(ReasonForeign, after.String())
+		return b.Reset(ReasonForeign, after.String())
 	case after.Seq < b.Floor:
-		return b.reset(ReasonTruncated, after.String())
+		return b.Reset(ReasonTruncated, after.String())
 	case after.Seq > b.Last:
-		return b.reset(ReasonFuture, after.String())
+		return b.Reset(ReasonFuture, after.String())
 	}
 	return nil
 }
@@ -68,17 +76,34 @@ func (b Bounds) CheckTag(after Cursor, at *Event) error {
 		return nil
 	}
 	if at == nil || at.Tag() != after.Tag {
-		return b.reset(ReasonDiverged, after.String())
+		return b.Reset(ReasonDiverged, after.String())
 	}
 	return nil
 }
 
-func (b Bounds) reset(reason Reason, requested string) *ResetError {
+// Reset is the error for a position that cannot be resumed within these bounds:
+// it goes on at the head. requested is that position as text.
+func (b Bounds) Reset(reason Reason, requested string) *ResetError {
 	return &ResetError{
 		Reason: reason, Requested: requested,
 		Floor: b.Floor, Head: b.Head,
 		Resume: Cursor{Epoch: b.Epoch, Seq: b.Head},
 	}
+}
+
+// Resolve makes a cursor of a start, without asking whether it can be resumed:
+// [Bounds.Check] does that.
+func (b Bounds) Resolve(s Start) Cursor {
+	cursor, ok := s.Cursor()
+	switch {
+	case ok && cursor.Epoch == "":
+		cursor.Epoch = b.Epoch
+	case s == Beginning():
+		cursor = Cursor{Epoch: b.Epoch, Seq: b.Floor}
+	case !ok:
+		cursor = Cursor{Epoch: b.Epoch, Seq: b.Head}
+	}
+	return cursor
 }
 
 // Subscriber is the live side of a log.
@@ -95,12 +120,15 @@ type Subscription interface {
 	// Next blocks until something became readable that was not at the previous
 	// call (at Subscribe, for the first): a commit, or an older writer ending.
 	// It returns those events in order without a hole, or none and nil for
-	// "the source has grown, read it"; a needless wake-up is legal.
+	// "the source has grown, read it". A needless wake-up is legal, a Next that
+	// never waits is not: the suite allows 200 in a row.
 	//
-	// [ErrLagged] comes once per hole: the buffer is empty and armed again, so
+	// [ErrLagged] comes once per hole: the buffer is empty and filled again, so
 	// what becomes readable from then on is returned later. If ctx ends the
-	// call, nothing is consumed. Any other error is final; it is a
-	// [*ResetError] when the epoch changed, [ErrClosed] after Close.
+	// call, nothing is consumed, and the error is or wraps its cause or its
+	// Err. Any other error is final: every later Next returns it again, or
+	// [ErrClosed] once Close was called. It is a [*ResetError] when the epoch
+	// changed.
 	Next(ctx context.Context) ([]Event, error)
 
 	// Close frees the subscription and ends a Next that is running. It is

@@ -131,6 +131,16 @@ func (s *stream) end() error {
 	return err
 }
 
+// error skips batches and returns the final error.
+func (s *stream) error() error {
+	s.t.Helper()
+	for {
+		if _, err, more := s.next(); err != nil || !more {
+			return err
+		}
+	}
+}
+
 func (s *stream) reset(want cdc.Reason) *cdc.ResetError {
 	s.t.Helper()
 	err := s.end()

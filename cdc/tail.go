@@ -77,7 +77,7 @@ func (t *tail) page(seq uint64, limit int) Page {
 	if len(p.Events) <= limit && t.chunks[i].bytes <= PageBytes {
 		return p // without looking at each event, for each follower
 	}
-	return p.cut(limit)
+	return p.first(limit)
 }
 
 // agrees reports whether the tail shows that the cursor's tag is right. The
@@ -90,27 +90,4 @@ func (t *tail) agrees(c Cursor) bool {
 		return c.Tag == t.base.Tag
 	}
 	return Page{Events: t.page(c.Seq-1, 1).Events}.agrees(c)
-}
-
-// agrees reports whether the page has the event at the cursor, with its tag.
-func (p Page) agrees(c Cursor) bool {
-	events := eventsAfter(p.Events, c.Seq-1)
-	return len(events) > 0 && events[0].Seq == c.Seq && events[0].Tag() == c.Tag
-}
-
-// eventsAfter returns the part of the events that lies above seq.
-func eventsAfter(events []Event, seq uint64) []Event {
-	return events[sort.Search(len(events), func(i int) bool { return events[i].Seq > seq }):]
-}
-
-// cut returns the page with at most limit events and about PageBytes.
-func (p Page) cut(limit int) Page {
-	size := 0
-	for i, e := range p.Events {
-		if i > 0 && (i >= limit || size >= PageBytes) {
-			return Page{Events: p.Events[:i:i], Next: p.Events[i-1].Seq}
-		}
-		size += e.Size()
-	}
-	return p
 }

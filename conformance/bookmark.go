@@ -7,6 +7,7 @@ import (
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
+	"github.com/gapless-go/gapless/conformance/internal/trial"
 )
 
 func bookmarkCases() []Case {
@@ -21,82 +22,73 @@ func bookmarkCases() []Case {
 	}
 }
 
-func filteredMoves(t *trial) {
+func filteredMoves(t *test) {
 	log := t.open()
-	t.fill(log, 7)
-	o := quiet()
+	t.Fill(log, 7)
+	o := trial.Quiet()
 	o.Filter = cdc.Filter{Types: []string{"none is of this type"}}
-	s := t.follow("a filter that matches nothing", log, cdc.Beginning, o)
-	s.live()
-	s.reaches(t.bounds(log).Head)
+	s := t.Follow("a filter that matches nothing", log, cdc.Beginning(), o)
+	s.AwaitLive()
+	s.AwaitCursor(t.Bounds(log).Head)
 	for range 5 {
-		s.reaches(t.append(log, t.event()).Seqs[0])
+		s.AwaitCursor(t.Append(log, t.Event()).Seqs[0])
 	}
-	t.want(len(s.got()) == 0, "the filter matches nothing and %s were delivered", eventsText(s.got()))
+	t.Want(len(s.Events()) == 0, "the filter matches nothing and %s were delivered", trial.EventsText(s.Events()))
 }
 
-func everyCheckpoint(t *trial) {
+func everyCheckpoint(t *test) {
 	log := t.open()
-	t.fill(log, 20)
+	t.Fill(log, 20)
 	filter := cdc.Filter{Types: []string{"type1", "type2"}, Topics: []string{"topic0", "topic1"}}
 	o := func(page int) *cdc.FollowOptions {
 		return &cdc.FollowOptions{Filter: filter, PageSize: page, Heartbeat: time.Hour}
 	}
-	s := t.follow("filtered", log, cdc.Beginning, o(3))
-	s.live()
-	s.reaches(t.bounds(log).Head)
-	s.reaches(lastOf(t.fill(log, 10)))
-	head := t.bounds(log).Head
-	want := filter.Select(t.all(log, cdc.Cursor{Epoch: s.first.Epoch}, 100))
-	t.want(slices.Equal(seqsOf(s.got()), seqsOf(want)), "the filter selects %v, delivered were %v", seqsOf(want), seqsOf(s.got()))
-	for _, c := range s.positions() {
-		r := t.follow("resumed with the filter", log, cdc.After(c), o(2))
-		r.reaches(head)
-		rest := seqsOf(want[firstAbove(want, c.Seq):])
-		t.want(slices.Equal(seqsOf(r.got()), rest), "resumed from the cursor %s, %v were delivered, want %v", shortCursor(c), seqsOf(r.got()), rest)
-		_ = r.stop()
+	s := t.Follow("filtered", log, cdc.Beginning(), o(3))
+	s.AwaitLive()
+	s.AwaitCursor(t.Bounds(log).Head)
+	s.AwaitCursor(lastOf(t.Fill(log, 10)))
+	head := t.Bounds(log).Head
+	want := filter.Select(t.ReadAll(log, cdc.Cursor{Epoch: s.First().Epoch}, 100))
+	t.Want(slices.Equal(trial.SeqsOf(s.Events()), trial.SeqsOf(want)), "the filter selects %v, delivered were %v", trial.SeqsOf(want), trial.SeqsOf(s.Events()))
+	for _, c := range s.Progress().Cursors {
+		r := t.Follow("resumed with the filter", log, cdc.After(c), o(2))
+		r.AwaitCursor(head)
+		rest := trial.SeqsOf(want[trial.FirstAbove(want, c.Seq):])
+		t.Want(slices.Equal(trial.SeqsOf(r.Events()), rest), "resumed from the cursor %s, %v were delivered, want %v", trial.CursorText(c), trial.SeqsOf(r.Events()), rest)
+		_ = r.Stop()
 	}
-}
-
-func firstAbove(events []cdc.Event, seq uint64) int {
-	for i, e := range events {
-		if e.Seq > seq {
-			return i
-		}
-	}
-	return len(events)
 }
 
 // notAhead cuts a stream at each of its batches: what the cursor says was
 // delivered must have been.
-func notAhead(t *trial) {
+func notAhead(t *test) {
 	log := t.open()
-	t.bulk(log, 9)
-	all := t.all(log, cdc.Cursor{Epoch: t.bounds(log).Epoch}, 100)
+	t.FillFast(log, 9)
+	all := t.ReadAll(log, cdc.Cursor{Epoch: t.Bounds(log).Epoch}, 100)
 	for _, f := range []cdc.Filter{{}, {Types: []string{"type1", "type3"}}} {
 		var got []cdc.Event
 		var cursor cdc.Cursor
-		ctx, cancel := t.patient()
-		t.trace.add("-- a stream with filter %+v", f)
-		for batch, err := range t.h.follow(ctx, log.Log, cdc.Beginning, &cdc.FollowOptions{PageSize: 2, Filter: f, Heartbeat: time.Hour}) {
+		ctx, cancel := t.WithPatience()
+		t.Trace("-- a stream with filter %+v", f)
+		for batch, err := range t.h.follow(ctx, log.Log, cdc.Beginning(), &cdc.FollowOptions{PageSize: 2, Filter: f, Heartbeat: time.Hour}) {
 			if err != nil {
 				break
 			}
 			got = append(got, batch.Events...)
 			cursor = batch.Cursor
-			t.trace.add("batch: %s, %s at %s", batch.State, eventsText(batch.Events), shortCursor(cursor))
-			t.looked()
+			t.Trace("batch: %s, %s at %s", batch.State, trial.EventsText(batch.Events), trial.CursorText(cursor))
+			t.Checked()
 			for _, e := range f.Select(all) {
-				if e.Seq <= cursor.Seq && !slices.Contains(seqsOf(got), e.Seq) {
+				if e.Seq <= cursor.Seq && !slices.Contains(trial.SeqsOf(got), e.Seq) {
 					cancel()
-					t.fail(verify.Bookmark, "the cursor %d came when %d had not been delivered: a stream that is cut here loses it", cursor.Seq, e.Seq)
+					t.Fail(verify.Bookmark, "the cursor %d came when %d had not been delivered: a stream that is cut here loses it", cursor.Seq, e.Seq)
 				}
 			}
-			if last := lastSeq(got); cursor.Seq < last {
+			if last := trial.LastSeq(got); cursor.Seq < last {
 				cancel()
-				t.fail(verify.Bookmark, "the cursor %d came with event %d: a stream that is cut here repeats it", cursor.Seq, last)
+				t.Fail(verify.Bookmark, "the cursor %d came with event %d: a stream that is cut here repeats it", cursor.Seq, last)
 			}
-			if batch.State == cdc.Live && cursor.Seq >= lastSeq(all) {
+			if batch.State == cdc.Live && cursor.Seq >= trial.LastSeq(all) {
 				break
 			}
 		}
@@ -104,35 +96,35 @@ func notAhead(t *trial) {
 	}
 }
 
-func heartbeatLive(t *trial) {
+func heartbeatLive(t *test) {
 	log := t.open()
-	t.fill(log, 3)
-	s := t.follow("idle", log, cdc.Latest, &cdc.FollowOptions{Heartbeat: 2 * time.Millisecond})
-	s.live()
+	t.Fill(log, 3)
+	s := t.Follow("idle", log, cdc.Latest(), &cdc.FollowOptions{Heartbeat: 2 * time.Millisecond})
+	s.AwaitLive()
 	for range 3 {
-		n := s.count()
-		s.await(verify.Bookmark, func() bool { return s.batches >= n+3 }, "three heartbeats of 2 ms")
-		t.fence(log, s)
+		n := s.Progress().Batches
+		s.Await(verify.Bookmark, func(p trial.Progress) bool { return p.Batches >= n+3 }, "three heartbeats of 2 ms")
+		t.Fence(log, s)
 	}
-	cursors := s.positions()
+	cursors := s.Progress().Cursors
 	for i, c := range cursors {
 		if i > 0 && c.Seq < cursors[i-1].Seq {
-			t.fail(verify.Bookmark, "a heartbeat took the cursor back from %d to %d", cursors[i-1].Seq, c.Seq)
+			t.Fail(verify.Bookmark, "a heartbeat took the cursor back from %d to %d", cursors[i-1].Seq, c.Seq)
 		}
 	}
 }
 
-func heartbeatReplaying(t *trial) {
+func heartbeatReplaying(t *test) {
 	log := t.open()
-	t.fill(log, 8)
+	t.Fill(log, 8)
 	slow := &slowReads{Log: log.Log, gate: make(chan struct{})}
-	s := t.follow("over a slow store", slow, cdc.After(cdc.Cursor{}), &cdc.FollowOptions{PageSize: 3, Heartbeat: 2 * time.Millisecond})
-	s.begun()
-	s.await(verify.Bookmark, func() bool { return s.batches >= 4 }, "heartbeats of 2 ms while a read takes long")
-	fourth := s.positions()[3]
-	t.want(fourth.Seq == 0, "a heartbeat has the cursor %s though no page was read yet", shortCursor(fourth))
+	s := t.Follow("over a slow store", slow, cdc.After(cdc.Cursor{}), &cdc.FollowOptions{PageSize: 3, Heartbeat: 2 * time.Millisecond})
+	s.AwaitFirst()
+	s.Await(verify.Bookmark, func(p trial.Progress) bool { return p.Batches >= 4 }, "heartbeats of 2 ms while a read takes long")
+	fourth := s.Progress().Cursors[3]
+	t.Want(fourth.Seq == 0, "a heartbeat has the cursor %s though no page was read yet", trial.CursorText(fourth))
 	close(slow.gate)
-	t.fence(log, s)
+	t.Fence(log, s)
 }
 
 // slowReads is a log whose reads wait until the gate is open.
@@ -150,20 +142,20 @@ func (l *slowReads) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.
 	}
 }
 
-func liveAnnounced(t *trial) {
+func liveAnnounced(t *test) {
 	log := t.open()
-	t.fill(log, 7)
+	t.Fill(log, 7)
 	p, tapped := t.tapped(log)
-	s := t.follow("states", tapped, cdc.Beginning, quiet())
-	s.live()
-	t.want(len(s.got()) == 7, "the stream was live after %d of 7 events", len(s.got()))
-	t.fence(log, s)
-	t.want(s.lives == 1, "Live was announced %d times in one turn", s.lives)
-	t.soon(verify.Live, p.waiting, "the reader waits in Next")
-	p.forceLag()
-	t.append(log, t.event())
-	t.wait(verify.Live, p.forced(), "the Next that a commit has to end")
-	t.fence(log, s)
-	s.await(verify.Bookmark, func() bool { return s.state == cdc.Live }, "the stream is live again after a lag")
-	t.record(log)
+	s := t.Follow("states", tapped, cdc.Beginning(), trial.Quiet())
+	s.AwaitLive()
+	t.Want(len(s.Events()) == 7, "the stream was live after %d of 7 events", len(s.Events()))
+	t.Fence(log, s)
+	t.Want(s.Progress().Lives == 1, "Live was announced %d times in one turn", s.Progress().Lives)
+	t.Eventually(verify.Live, p.Waiting, "the reader waits in Next")
+	p.ForceLag()
+	t.Append(log, t.Event())
+	t.Wait(verify.Live, p.Forced(), "the Next that a commit has to end")
+	t.Fence(log, s)
+	s.Await(verify.Bookmark, func(p trial.Progress) bool { return p.State == cdc.Live }, "the stream is live again after a lag")
+	t.Record(log)
 }

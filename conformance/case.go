@@ -5,42 +5,41 @@ import (
 	"strings"
 
 	"github.com/gapless-go/gapless/cdc/verify"
+	"github.com/gapless-go/gapless/conformance/internal/trial"
 )
-
-// Guarantee is a promise of Gapless: see [verify.Guarantee].
-type Guarantee = verify.Guarantee
-
-// History is everything that is known of a run: see [verify.History].
-type History = verify.History
-
-// Violation is one broken promise: see [verify.Violation].
-type Violation = verify.Violation
-
-// Verify returns every promise that the history breaks: see [verify.Verify].
-func Verify(h *History) []*Violation { return verify.Verify(h) }
 
 // Case is one test of one guarantee.
 type Case struct {
-	Guarantee Guarantee
+	Guarantee verify.Guarantee
 	Situation string // "EveryCursor", or with a parameter "FirstReplay/latest"
 	Sentence  string // what is done and what must come of it
 
 	needs []need
-	run   func(*trial)
+	run   func(*test)
 	real  bool // needs real time, also where the harness allows a bubble
 }
 
 // Name is the stable name, "Guarantee/Situation[/parameter]".
 func (c Case) Name() string { return string(c.Guarantee) + "/" + c.Situation }
 
+func (c Case) subject() trial.Subject {
+	return trial.Subject{Guarantee: c.Guarantee, Name: c.Name(), Sentence: c.Sentence}
+}
+
 // Cases returns every case of the suite for logs, in the order in which it
-// runs.
+// runs: guarantee by guarantee.
 func Cases() []Case {
-	return slices.Concat(
-		orderedCases(), uniqueCases(), reliableCases(), committedCases(), atomicCases(),
-		resumableCases(), handoffCases(), liveCases(), bookmarkCases(), durableCases(),
-		boundedCases(), containedCases(), idempotentCases(),
+	cases := slices.Concat(
+		orderedCases(), uniqueCases(), reliableCases(), textCases(), committedCases(), refusedCases(), atomicCases(),
+		resumableCases(), trimBesideCases(), renewedCases(), handoffCases(), liveCases(), liveOddCases(),
+		bookmarkCases(), durableCases(), reopenedCases(),
+		boundedCases(), containedCases(), idempotentCases(), identityCases(), filteredCases(),
 	)
+	order := verify.Guarantees()
+	slices.SortStableFunc(cases, func(a, b Case) int {
+		return slices.Index(order, a.Guarantee) - slices.Index(order, b.Guarantee)
+	})
+	return cases
 }
 
 // need is an ability of the harness that a case cannot do without.
@@ -54,6 +53,8 @@ const (
 	needRewind
 	needSever
 	needBreak
+	needBreakEvent
+	needLock
 	needCrash
 )
 
@@ -74,6 +75,10 @@ func (n need) met(h Harness) (name string, ok bool) {
 		return "Harness.Sever: set it to a func that cuts the connections of the live side", h.Sever != nil
 	case needBreak:
 		return "Harness.Break: set it to a func that makes reads of the store fail", h.Break != nil
+	case needLock:
+		return "Harness.Lock: set it to a func that keeps others from writing, as a long transaction does", h.Lock != nil
+	case needBreakEvent:
+		return "Harness.BreakEvent: set it to a func that makes the read of one event fail", h.BreakEvent != nil
 	case needCrash:
 		if h.overHub {
 			return "Harness.Crash over a Hub: the process that is killed has no followers; run it over the log itself", false

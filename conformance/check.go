@@ -3,17 +3,11 @@ package conformance
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"os"
-	"path"
-	"runtime/debug"
 	"slices"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/gapless-go/gapless/cdc/verify"
+	"github.com/gapless-go/gapless/conformance/internal/trial"
 )
 
 // Options of [Check]; nil means the defaults.
@@ -36,68 +30,40 @@ type Options struct {
 	Dir string
 }
 
-func (o *Options) filled() Options {
-	var p Options
-	if o != nil {
-		p = *o
-	}
-	if p.Patience <= 0 {
-		p.Patience = 10 * time.Second
-	}
-	if p.Limit <= 0 {
-		p.Limit = 2 * time.Minute
-	}
-	if p.Seed == 0 {
-		p.Seed = rand.Uint64()
-	}
-	return p
-}
-
-func (o Options) selects(c Case) bool {
-	return len(o.Cases) == 0 || slices.ContainsFunc(o.Cases, func(pattern string) bool {
-		if !strings.Contains(pattern, "/") {
-			return pattern == string(c.Guarantee)
-		}
-		ok, err := path.Match(pattern, c.Name())
-		return ok && err == nil
-	})
+func (o *Options) settings() trial.Settings {
+	return trial.Settings{Patience: o.Patience, Limit: o.Limit, Seed: o.Seed, Dir: o.Dir}
 }
 
 // Result is what became of one case.
 type Result struct {
 	Case     Case
 	Skipped  string  // what the harness or the log lacks; empty if the case ran
-	Faults   []error // [*Violation] or what failed in the harness; empty if the case passed
+	Faults   []error // [*verify.Violation] or what failed in the harness; empty if the case passed
 	Trace    string  // the last calls, one a line
 	Seed     uint64
 	Duration time.Duration
-	History  *History
+	History  *verify.History
+}
+
+func resultOf(c Case, r trial.Result) Result {
+	return Result{Case: c, Skipped: r.Skipped, Faults: r.Faults, Trace: r.Trace, Seed: r.Seed, Duration: r.Duration, History: r.History}
 }
 
 // Passed reports whether the case ran without a fault.
-func (r Result) Passed() bool { return r.Skipped == "" && len(r.Faults) == 0 }
+func (r Result) Passed() bool { return r.outcome() == passed }
 
 // String is the text of the failure: the promise, what was expected and seen,
 // and the calls that led there.
 func (r Result) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n  %s promises: %s\n", r.Case.Name(), r.Case.Sentence, r.Case.Guarantee, r.Case.Guarantee.Sentence())
-	for i, err := range r.Faults {
-		if i == 5 {
-			fmt.Fprintf(&b, "  and %d more\n", len(r.Faults)-i)
-			break
-		}
-		fmt.Fprintf(&b, "\n%v\n", err)
-	}
-	if r.Trace != "" {
-		fmt.Fprintf(&b, "\n  calls:\n    %s\n", r.Trace)
-	}
-	fmt.Fprintf(&b, "\n  seed %d", r.Seed)
-	return b.String()
+	return trial.Result{Subject: r.Case.subject(), Faults: r.Faults, Trace: r.Trace, Seed: r.Seed}.String()
 }
 
-// Report is what [Check] found.
-type Report struct{ Results []Result }
+// Report is what [Check] found. WriteJSON and WriteHTML make a file of it.
+type Report struct {
+	Results  []Result
+	Began    time.Time
+	Duration time.Duration
+}
 
 // Failed returns the cases that failed.
 func (r Report) Failed() []Result {
@@ -118,130 +84,18 @@ func (r Report) Err() error {
 // programs that want to look at a store where it stands. What a case that was
 // given up had started goes on.
 func Check(ctx context.Context, h Harness, opts *Options) Report {
-	return check(ctx, opts, Cases(), func(ctx context.Context, c Case, o Options) Result {
-		return newTrial(ctx, c, h, o).watch()
+	if opts == nil {
+		opts = &Options{}
+	}
+	cases := Cases()
+	start := func(ctx context.Context, i int, s trial.Settings) *trial.Trial { return cases[i].start(ctx, h, s) }
+	report := Report{Began: time.Now()}
+	err := trial.CheckAll(ctx, opts.settings(), namesOf(cases), opts.Cases, start, func(i int, r trial.Result) {
+		report.Results = append(report.Results, resultOf(cases[i], r))
 	})
-}
-
-func check(ctx context.Context, opts *Options, cases []Case, run func(context.Context, Case, Options) Result) Report {
-	o := opts.filled()
-	if o.Dir == "" {
-		dir, err := os.MkdirTemp("", "conformance-")
-		if err != nil {
-			return Report{Results: []Result{{Faults: []error{err}}}}
-		}
-		o.Dir = dir
-		defer func() { _ = os.RemoveAll(dir) }()
+	if err != nil {
+		report.Results = []Result{{Faults: []error{err}}}
 	}
-	var report Report
-	for _, c := range cases {
-		if ctx.Err() != nil {
-			break
-		}
-		if o.selects(c) {
-			report.Results = append(report.Results, run(ctx, c, o))
-		}
-	}
+	report.Duration = time.Since(report.Began)
 	return report
 }
-
-// watch runs the case on a goroutine of its own and gives it up after
-// Options.Limit.
-func (t *trial) watch() Result {
-	done := make(chan Result, 1)
-	go func() { done <- t.execute() }()
-	timer := time.NewTimer(t.opts.Limit)
-	defer timer.Stop()
-	select {
-	case r := <-done:
-		return r
-	case <-timer.C:
-		t.giveUp(fmt.Errorf("%w within %v", errStuck, t.opts.Limit))
-		return t.result()
-	}
-}
-
-var errStuck = errors.New("the case did not end: something blocks or spins that no context and no Close ends")
-
-func newTrial(ctx context.Context, c Case, h Harness, o Options) *trial {
-	return &trial{
-		ctx: ctx, h: h, c: c, opts: o, root: o.Dir,
-		rng:     rand.New(rand.NewPCG(o.Seed, 0)),
-		history: &verify.History{},
-	}
-}
-
-// execute runs the case to its end, with everything that it started.
-func (t *trial) execute() Result {
-	if lacks := t.c.lacks(t.h); lacks != "" {
-		t.skip = "the harness has no " + lacks
-		return t.result()
-	}
-	begin := time.Now()
-	ctx, cancel := context.WithCancel(t.ctx)
-	t.ctx = ctx
-	stop := t.labelled()
-	t.guarded(func() { t.c.run(t) })
-	t.guarded(t.stopStreams)
-	if !t.failed() && t.skip == "" {
-		t.guarded(t.judge)
-	}
-	cancel()
-	t.guarded(t.closeAll)
-	t.endBesides()
-	stop()
-	if t.exercise.Load() == 0 && !t.failed() && t.skip == "" {
-		t.add(errors.New("the case looked at nothing: it proves nothing"))
-	}
-	r := t.result()
-	r.Duration = time.Since(begin)
-	return r
-}
-
-// judge asks the judge about what was recorded, once.
-func (t *trial) judge() {
-	if t.judged {
-		return
-	}
-	t.judged = true
-	for _, v := range verify.Verify(t.history) {
-		t.add(v)
-	}
-}
-
-func (t *trial) result() Result {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r := Result{Case: t.c, Skipped: t.skip, Faults: slices.Clone(t.faults), Seed: t.opts.Seed, History: t.history}
-	if t.givenUp {
-		r.History = nil
-	}
-	if len(r.Faults) > 0 {
-		r.Skipped, r.Trace = "", t.trace.String()
-	}
-	return r
-}
-
-// guarded runs f; a panic other than the end of the case is a fault.
-func (t *trial) guarded(f func()) {
-	defer func() {
-		switch r := recover(); r {
-		case nil, ended{}:
-		default:
-			t.add(fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
-		}
-	}()
-	f()
-}
-
-// closeAll closes what was opened, last first.
-func (t *trial) closeAll() {
-	for _, c := range slices.Backward(t.closers) {
-		t.finite(verify.Contained, "Close", func() { _ = c() })
-	}
-}
-
-var places atomic.Uint64
-
-// placeNumber makes the names of places differ within a process.
-func placeNumber() uint64 { return places.Add(1) }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
+	"github.com/gapless-go/gapless/conformance/internal/trial"
 )
 
 func committedCases() []Case {
@@ -20,89 +21,87 @@ func committedCases() []Case {
 	}
 }
 
-func openTx(t *trial) {
+func openTx(t *test) {
 	log := t.open()
-	t.fill(log, 2)
-	s := t.follow("live", log, cdc.Latest, quiet())
-	s.live()
-	r := t.rawAt(log)
+	t.Fill(log, 2)
+	s := t.Follow("live", log, cdc.Latest(), trial.Quiet())
+	s.AwaitLive()
+	r := t.RawAtHead(log)
 	for n := range 4 {
-		before := t.bounds(log)
-		tx := t.begin(log)
-		tx.append(1 + n%3)
-		t.invisible(log, []*transaction{tx})
-		if head := t.bounds(log).Head; head != before.Head {
-			t.fail(verify.Committed, "the head went from %d to %d when a transaction appended that has not committed", before.Head, head)
-		}
-		t.want(!hasAny(s.got(), tx.ids()), "a stream delivered an event of an open transaction")
-		tx.commit()
-		got := t.all(log, r.pos, 100)
-		t.want(len(got) == 1+n%3 && hasAny(got, tx.ids()), "after the commit %s were read, want %d events", eventsText(got), 1+n%3)
-		r.until(lastSeq(got))
-		s.until(lastSeq(got))
+		tx := t.Begin(log)
+		tx.Append(1 + n%3)
+		t.invisible(log, []*trial.Tx{tx})
+		open := t.Bounds(log).Head // it may rise, to the lowest undecided seq - 1
+		t.Want(!hasAny(s.Events(), tx.IDs()), "a stream delivered an event of an open transaction")
+		tx.Commit()
+		got := t.ReadAll(log, r.Pos, 100)
+		t.Want(len(got) == 1+n%3 && hasAny(got, tx.IDs()), "after the commit %s were read, want %d events", trial.EventsText(got), 1+n%3)
+		t.Want(got[0].Seq > open, "event %d was committed, and the head was %d while its transaction was open", got[0].Seq, open)
+		r.Until(trial.LastSeq(got))
+		s.AwaitEvent(trial.LastSeq(got))
 	}
-	t.record(log)
+	t.Record(log)
 }
 
 func hasAny(events []cdc.Event, ids []string) bool {
 	return slices.ContainsFunc(events, func(e cdc.Event) bool { return slices.Contains(ids, e.ID) })
 }
 
-func rolledBack(t *trial) {
+func rolledBack(t *test) {
 	log := t.open()
-	t.fill(log, 2)
-	s := t.follow("live", log, cdc.Beginning, quiet())
-	s.live()
-	r := t.rawAt(log)
+	t.Fill(log, 2)
+	s := t.Follow("live", log, cdc.Beginning(), trial.Quiet())
+	s.AwaitLive()
+	r := t.RawAtHead(log)
 	for n := range 4 {
-		tx := t.begin(log)
-		tx.append(1 + n%3)
-		tx.rollback()
-		t.want(!hasAny(t.all(log, cdc.Cursor{Epoch: s.first.Epoch}, 100), tx.ids()), "an event of a rolled-back transaction was read")
-		seq := t.fence(log, s)
-		r.until(seq)
-		t.want(!hasAny(s.got(), tx.ids()), "a stream delivered an event of a rolled-back transaction")
+		tx := t.Begin(log)
+		tx.Append(1 + n%3)
+		tx.Rollback()
+		t.Want(!hasAny(t.ReadAll(log, cdc.Cursor{Epoch: s.First().Epoch}, 100), tx.IDs()), "an event of a rolled-back transaction was read")
+		seq := t.Fence(log, s)
+		r.Until(seq)
+		t.Want(!hasAny(s.Events(), tx.IDs()), "a stream delivered an event of a rolled-back transaction")
 	}
-	t.record(log)
+	t.Record(log)
 }
 
-func headBelowOpen(t *trial) {
+func headBelowOpen(t *test) {
 	log := t.open()
-	t.fill(log, 2)
+	t.Fill(log, 2)
 	for n := range 4 {
-		tx := t.begin(log)
-		tx.append(1 + n)
-		b := t.bounds(log)
-		page := t.read(log, cdc.Cursor{Epoch: b.Epoch, Seq: b.Floor}, 1000)
-		tx.commit()
-		for _, e := range t.all(log, cdc.Cursor{Epoch: b.Epoch}, 1000) {
-			if slices.Contains(tx.ids(), e.ID) && (e.Seq <= b.Head || e.Seq <= page.Next) {
-				t.fail(verify.Committed, "event %d was committed after the head %d and the Next %d had been told: whoever was told will not read it", e.Seq, b.Head, page.Next)
+		tx := t.Begin(log)
+		tx.Append(1 + n)
+		b := t.Bounds(log)
+		page := t.Read(log, cdc.Cursor{Epoch: b.Epoch, Seq: b.Floor}, 1000)
+		tx.Commit()
+		for _, e := range t.ReadAll(log, cdc.Cursor{Epoch: b.Epoch}, 1000) {
+			if slices.Contains(tx.IDs(), e.ID) && (e.Seq <= b.Head || e.Seq <= page.Next) {
+				t.Fail(verify.Committed, "event %d was committed after the head %d and the Next %d had been told: whoever was told will not read it", e.Seq, b.Head, page.Next)
 			}
 		}
 	}
 }
 
-func refusedIsNotSeen(t *trial) {
+func refusedIsNotSeen(t *test) {
 	log := t.open()
-	t.fill(log, 1)
-	s := t.follow("live", log, cdc.Beginning, quiet())
-	s.live()
-	before := t.bounds(log).Head
-	bad := t.event()
+	t.Fill(log, 1)
+	s := t.Follow("live", log, cdc.Beginning(), trial.Quiet())
+	s.AwaitLive()
+	before := t.Bounds(log).Head
+	bad := t.Event()
 	bad.Type = cdc.ReservedTypePrefix + "reset"
-	_, err := t.h.append(t.ctx, log.Log, bad)
+	_, err := t.h.append(t.Ctx, log.Log, bad)
 	if invalid, ok := errors.AsType[*cdc.InvalidEventError](err); !ok || invalid.Index != 0 {
-		t.fail(verify.Committed, "an event of the reserved type %q: got the error %v, want an *InvalidEventError (call cdc.CheckAppend first)", bad.Type, err)
+		t.Fail(verify.Committed, "an event of the reserved type %q: got the error %v, want an *InvalidEventError (call cdc.CheckAppend first)", bad.Type, err)
 	}
-	large := t.event()
+	large := t.Event()
 	large.Data = make([]byte, cdc.DefaultMaxEventBytes+1)
-	_, err = t.h.append(t.ctx, log.Log, large)
+	_, err = t.h.append(t.Ctx, log.Log, large)
 	if _, ok := errors.AsType[*cdc.TooLargeError](err); !ok {
-		t.fail(verify.Committed, "an event of more than %d bytes: got the error %v, want a *TooLargeError", cdc.DefaultMaxEventBytes, err)
+		t.Fail(verify.Committed, "an event of more than %d bytes: got the error %v, want a *TooLargeError", cdc.DefaultMaxEventBytes, err)
 	}
-	got := t.all(log, cdc.Cursor{Epoch: s.first.Epoch, Seq: before}, 10)
-	t.want(len(got) == 0, "%s were read though every append was refused", eventsText(got))
-	t.fence(log, s)
-	t.want(len(s.got()) == 2, "a stream delivered %s after one event, two refused ones and another", eventsText(s.got()))
+	got := t.ReadAll(log, cdc.Cursor{Epoch: s.First().Epoch, Seq: before}, 10)
+	t.Want(len(got) == 0, "%s were read though every append was refused", trial.EventsText(got))
+	t.Fence(log, s)
+	t.Want(len(s.Events()) == 2, "a stream delivered %s after one event, two refused ones and another", trial.EventsText(s.Events()))
 }

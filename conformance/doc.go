@@ -7,7 +7,8 @@
 //	}
 //
 // [Run] makes a subtest of each case, [Check] does the same without a
-// testing.T, and [Verify] judges a history that was recorded elsewhere. What a
+// testing.T and gives a [Report] to show, and package verify judges a history
+// that was recorded elsewhere. What a
 // log can do beyond the two interfaces is told by the [Harness]; what it
 // cannot do is skipped visibly, and no flag turns a promise off.
 // docs/custom-source.md is the tutorial.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gapless-go/gapless/cdc/verify"
 	"github.com/gapless-go/gapless/conformance"
+	"github.com/gapless-go/gapless/conformance/ssetest"
 )
 
 const guaranteesFile = "../docs/guarantees.md"
@@ -49,19 +50,43 @@ func guaranteesText() string {
 	b.WriteString(`# Guarantees
 
 What Gapless promises, and the cases of the conformance suite that check each promise. The names are those of the subtests
-of ` + "`conformance.Run`" + ` and, with ` + "`SSE/`" + ` in them, of ` + "`conformance.RunSSE`" + `; they are stable. A case that a log cannot run, because
+of ` + "`conformance.Run`" + ` and, with ` + "`SSE/`" + ` in them, of ` + "`ssetest.Run`" + `; they are stable. A case that a log cannot run, because
 its harness lacks the ability, is a visible skip.
 `)
 	cases := allCases()
 	for _, g := range verify.Guarantees() {
-		fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n| Case | What is done and what must come of it |\n|---|---|\n", g, upper(g.Sentence()))
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| Case | What is done and what must come of it |\n|---|---|\n", g, wrapped(upper(g.Sentence())+"."))
 		for _, c := range cases {
 			if c.Guarantee == g {
 				fmt.Fprintf(&b, "| %s | %s |\n", c.Name(), upper(c.Sentence))
 			}
 		}
 	}
+	b.WriteString(`
+## Effective
+
+Each event takes effect once in the store that a worker's handler writes to, in the order of its key, whatever is killed or paused. Its cases are those of
+` + "`placetest.Run`" + `, which is for places, not for logs: [consumers.md](consumers.md#what-a-place-must-keep) lists them.
+`)
 	return b.String()
+}
+
+// wrapped breaks a text at the width that the documents keep.
+func wrapped(text string) string {
+	const width = 160
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case line == "":
+			line = word
+		case len(line)+1+len(word) > width:
+			lines, line = append(lines, line), word
+		default:
+			line += " " + word
+		}
+	}
+	return strings.Join(append(lines, line), "\n")
 }
 
 func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
@@ -78,7 +103,7 @@ func TestCasesHaveStableDistinctNames(t *testing.T) {
 			t.Errorf("case %q checks %q, which is no guarantee", name, c.Guarantee)
 		}
 	}
-	for _, cases := range [][]conformance.Case{conformance.Cases(), conformance.SSECases()} {
+	for _, cases := range [][]conformance.Case{conformance.Cases(), ssetest.Cases()} {
 		ended := map[verify.Guarantee]bool{}
 		for i, c := range cases {
 			if i > 0 && cases[i-1].Guarantee != c.Guarantee {

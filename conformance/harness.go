@@ -2,11 +2,11 @@ package conformance
 
 import (
 	"context"
-	"errors"
 	"io"
 	"iter"
 
 	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/conformance/internal/trial"
 )
 
 // Place is where one case may keep its log: nobody else uses it.
@@ -73,6 +73,16 @@ type Harness struct {
 	// file or a table that is renamed), until the func that it returns is called.
 	Break func(ctx context.Context, at Place, log cdc.Log) (mend func(), err error)
 
+	// Lock takes the store as somebody does who writes for long (an exclusive
+	// transaction, a lock of the file), so that an Append has to wait, until the
+	// func that it returns is called.
+	Lock func(ctx context.Context, at Place, log cdc.Log) (unlock func(), err error)
+
+	// BreakEvent makes every read of the event with the seq fail, and of no other
+	// (a row that cannot be decoded, an iterator that ends there with an error),
+	// until the func that it returns is called. The bounds can be read.
+	BreakEvent func(ctx context.Context, at Place, log cdc.Log, seq uint64) (mend func(), err error)
+
 	// Follow is what turns a log into streams; nil means [cdc.Follow].
 	Follow func(ctx context.Context, log cdc.Log, start cdc.Start, opts *cdc.FollowOptions) iter.Seq2[cdc.Batch, error]
 
@@ -101,21 +111,21 @@ type HubLog interface {
 
 func (h Harness) append(ctx context.Context, log cdc.Log, events ...cdc.Event) (cdc.Receipt, error) {
 	if h.Append != nil {
-		return h.Append(ctx, unwrap(log), events...)
+		return h.Append(ctx, trial.Untapped(log), events...)
 	}
 	return cdc.Append(ctx, log, events...)
 }
 
 func (h Harness) trim(ctx context.Context, log cdc.Log, seq uint64) (int, error) {
 	if h.Trim != nil {
-		return h.Trim(ctx, unwrap(log), seq)
+		return h.Trim(ctx, trial.Untapped(log), seq)
 	}
 	return cdc.Trim(ctx, log, seq)
 }
 
 func (h Harness) renew(ctx context.Context, log cdc.Log) error {
 	if h.Renew != nil {
-		return h.Renew(ctx, unwrap(log))
+		return h.Renew(ctx, trial.Untapped(log))
 	}
 	_, err := cdc.Renew(ctx, log)
 	return err
@@ -132,90 +142,9 @@ func (h Harness) hub(log cdc.Log) HubLog {
 	if h.Hub != nil {
 		return h.Hub(log)
 	}
-	return cdc.NewHub(log, nil)
-}
-
-// unwrap returns the log that the harness knows: the one below our taps.
-func unwrap(log cdc.Log) cdc.Log {
-	for {
-		switch l := log.(type) {
-		case *tap:
-			log = l.Log
-		case *filterTap:
-			log = l.Log
-		default:
-			return log
-		}
+	hub, err := cdc.NewHub(log, nil)
+	if err != nil {
+		panic(err) // no options, no error
 	}
-}
-
-// OverHub is the harness of a [cdc.Hub] on each log of h, so that the suite
-// runs over the Hub too. nil options mean the defaults. Crash is left out: the
-// process that is killed has no followers.
-func OverHub(h Harness, opts *cdc.HubOptions) Harness {
-	over := func(open func(context.Context, Place) (cdc.Log, error)) func(context.Context, Place) (cdc.Log, error) {
-		if open == nil {
-			return nil
-		}
-		return func(ctx context.Context, at Place) (cdc.Log, error) {
-			log, err := open(ctx, at)
-			if err != nil {
-				return nil, err
-			}
-			return ownedHub{cdc.NewHub(log, opts)}, nil
-		}
-	}
-	below := h
-	h.Open, h.Second, h.Reopen = over(h.Open), over(h.Second), over(h.Reopen)
-	if below.Append != nil {
-		h.Append = func(ctx context.Context, log cdc.Log, events ...cdc.Event) (cdc.Receipt, error) {
-			return below.Append(ctx, underHub(log), events...)
-		}
-	}
-	if below.Trim != nil {
-		h.Trim = func(ctx context.Context, log cdc.Log, seq uint64) (int, error) {
-			return below.Trim(ctx, underHub(log), seq)
-		}
-	}
-	if below.Renew != nil {
-		h.Renew = func(ctx context.Context, log cdc.Log) error { return below.Renew(ctx, underHub(log)) }
-	}
-	if below.Begin != nil {
-		h.Begin = func(ctx context.Context, log cdc.Log) (Tx, error) { return below.Begin(ctx, underHub(log)) }
-	}
-	if below.Rewind != nil {
-		h.Rewind = func(ctx context.Context, at Place, log cdc.Log, seq uint64) error {
-			return below.Rewind(ctx, at, underHub(log), seq)
-		}
-	}
-	if below.Sever != nil {
-		h.Sever = func(ctx context.Context, at Place, log cdc.Log) (int, error) {
-			return below.Sever(ctx, at, underHub(log))
-		}
-	}
-	if below.Break != nil {
-		h.Break = func(ctx context.Context, at Place, log cdc.Log) (func(), error) {
-			return below.Break(ctx, at, underHub(log))
-		}
-	}
-	h.Crash, h.overHub = nil, true // the process that is killed has no followers
-	return h
-}
-
-// ownedHub closes the log with its Hub.
-type ownedHub struct{ *cdc.Hub }
-
-func (h ownedHub) Close() error {
-	err := h.Hub.Close()
-	if c, ok := h.Unwrap().(io.Closer); ok {
-		err = errors.Join(err, c.Close())
-	}
-	return err
-}
-
-func underHub(log cdc.Log) cdc.Log {
-	if h, ok := log.(ownedHub); ok {
-		return h.Unwrap()
-	}
-	return log
+	return hub
 }

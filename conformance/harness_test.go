@@ -11,15 +11,16 @@ import (
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/cdc/verify"
 	"github.com/gapless-go/gapless/conformance"
-	"github.com/gapless-go/gapless/conformance/internal/broken"
+	"github.com/gapless-go/gapless/internal/broken"
 )
 
 // TestALogThatCannotBeWrittenFails makes sure that a harness that can do
 // nothing does not pass by skipping everything.
 func TestALogThatCannotBeWrittenFails(t *testing.T) {
 	h := conformance.Harness{Open: func(context.Context, conformance.Place) (cdc.Log, error) {
-		return cdc.Poll(struct{ cdc.Source }{broken.NewDisk(broken.None).Open()}, nil), nil
+		return cdc.Poll(struct{ cdc.Source }{broken.NewDisk(broken.None).Open()}, nil)
 	}}
 	report := conformance.Check(t.Context(), h, &conformance.Options{Cases: []string{"Unique"}, Dir: t.TempDir()})
 	if len(report.Results) == 0 {
@@ -35,13 +36,45 @@ func TestALogThatCannotBeWrittenFails(t *testing.T) {
 // TestAnAbilityThatDoesNothingFails makes sure that no case passes though what
 // it is about did not happen, and that it says so.
 func TestAnAbilityThatDoesNothingFails(t *testing.T) {
+	for _, c := range abilitiesThatDoNothing() {
+		for _, name := range c.in {
+			t.Run(c.name+"/"+name, func(t *testing.T) {
+				h := harness(broken.None, broken.Source)
+				h.Follow, h.Hub = nil, nil
+				c.dull(&h)
+				r := conformance.Check(t.Context(), h, &conformance.Options{Cases: []string{name}, Dir: t.TempDir(), Patience: 5 * time.Second}).Results[0]
+				if text := r.String(); len(r.Faults) == 0 || !strings.Contains(text, c.want) {
+					t.Errorf("want a failure that says %q, got %s (skipped: %q)", c.want, text, r.Skipped)
+				}
+			})
+		}
+	}
+}
+
+// TestAFailureTellsThePromiseOnce, and every call of a transaction.
+func TestAFailureTellsThePromiseOnce(t *testing.T) {
+	text := check(t, broken.Mutant{Bug: broken.RollbackVisible, Layer: broken.Source}, "Committed/RolledBack").String()
+	if n := strings.Count(text, verify.Committed.Sentence()); n != 1 {
+		t.Errorf("the promise is told %d times, want once, in\n%s", n, text)
+	}
+	for _, call := range []string{"tx1: Begin", "tx1: Append", "tx1: Rollback"} {
+		if !strings.Contains(text, call) {
+			t.Errorf("the calls lack %q in\n%s", call, text)
+		}
+	}
+}
+
+// idleAbility is an ability of a harness that does nothing.
+type idleAbility struct {
+	name string
+	dull func(*conformance.Harness)
+	want string
+	in   []string // the cases that need it
+}
+
+func abilitiesThatDoNothing() []idleAbility {
 	first := map[conformance.Place]cdc.Log{}
-	for _, c := range []struct {
-		name string
-		dull func(*conformance.Harness)
-		want string
-		in   []string
-	}{
+	return []idleAbility{
 		{"Trim", func(h *conformance.Harness) {
 			h.Trim = func(context.Context, cdc.Log, uint64) (int, error) { return 0, nil }
 		}, "Harness.Trim did nothing", []string{
@@ -52,11 +85,11 @@ func TestAnAbilityThatDoesNothingFails(t *testing.T) {
 		{"Renew", func(h *conformance.Harness) {
 			h.Renew = func(context.Context, cdc.Log) error { return nil }
 		}, "Harness.Renew did nothing", []string{
-			"Resumable/EpochUnderStream", "Resumable/EpochUnderHub", "Resumable/EpochBetweenReads", "Resumable/EpochEndsSubscription", "Durable/ReopenRenewed",
+			"Resumable/EpochUnderStream", "Resumable/EpochUnderHub", "Resumable/EpochBetweenReads", "Resumable/EpochEndsSubscription", "Contained/Sticky/renewed", "Durable/ReopenRenewed",
 		}},
 		{"Sever", func(h *conformance.Harness) {
 			h.Sever = func(context.Context, conformance.Place, cdc.Log) (int, error) { return 0, nil }
-		}, "Harness.Sever did nothing", []string{"Live/Severed"}},
+		}, "Harness.Sever did nothing", []string{"Live/Severed", "Contained/Sticky/severed"}},
 		{"Rewind", func(h *conformance.Harness) {
 			h.Rewind = func(context.Context, conformance.Place, cdc.Log, uint64) error { return nil }
 		}, "Harness.Rewind did nothing", []string{
@@ -66,6 +99,9 @@ func TestAnAbilityThatDoesNothingFails(t *testing.T) {
 		{"Break", func(h *conformance.Harness) {
 			h.Break = func(context.Context, conformance.Place, cdc.Log) (func(), error) { return func() {}, nil }
 		}, "Harness.Break did nothing", []string{"Reliable/StoreFails"}},
+		{"Lock", func(h *conformance.Harness) {
+			h.Lock = func(context.Context, conformance.Place, cdc.Log) (func(), error) { return func() {}, nil }
+		}, "Harness.Lock did nothing", []string{"Contained/Locked"}},
 		{"Second", func(h *conformance.Harness) {
 			open := h.Open
 			h.Open = func(ctx context.Context, at conformance.Place) (cdc.Log, error) {
@@ -80,18 +116,6 @@ func TestAnAbilityThatDoesNothingFails(t *testing.T) {
 				return exec.CommandContext(ctx, os.Args[0], "-test.list=^$")
 			}}
 		}, "it ended by itself after 0 appends", []string{"Durable/Killed"}},
-	} {
-		for _, name := range c.in {
-			t.Run(c.name+"/"+name, func(t *testing.T) {
-				h := harness(broken.None, broken.Source)
-				h.Follow, h.Hub = nil, nil
-				c.dull(&h)
-				r := conformance.Check(t.Context(), h, &conformance.Options{Cases: []string{name}, Dir: t.TempDir(), Patience: 5 * time.Second}).Results[0]
-				if text := r.String(); len(r.Faults) == 0 || !strings.Contains(text, c.want) {
-					t.Errorf("want a failure that says %q, got %s (skipped: %q)", c.want, text, r.Skipped)
-				}
-			})
-		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
+	"github.com/gapless-go/gapless/conformance/internal/trial"
 )
 
 func idempotentCases() []Case {
@@ -22,117 +23,114 @@ func idempotentCases() []Case {
 	}
 }
 
-func sameID(t *trial) {
+func sameID(t *test) {
 	log := t.open()
-	s := t.follow("live", log, cdc.Beginning, quiet())
-	s.live()
-	events := t.eventsN(4)
-	first := t.append(log, events...)
-	t.fill(log, 2)
-	head := t.bounds(log).Head
+	s := t.Follow("live", log, cdc.Beginning(), trial.Quiet())
+	s.AwaitLive()
+	events := t.Events(4)
+	first := t.Append(log, events...)
+	t.Fill(log, 2)
+	head := t.Bounds(log).Head
 	for i, e := range events {
 		e.Data = []byte("another content")
-		again := t.append(log, e)
-		t.want(again.Duplicate && slices.Equal(again.Seqs, first.Seqs[i:i+1]), "ID %q, first appended as %d, appended again: receipt %+v", e.ID, first.Seqs[i], again)
+		again := t.Append(log, e)
+		t.Want(again.Duplicate && slices.Equal(again.Seqs, first.Seqs[i:i+1]), "ID %q, first appended as %d, appended again: receipt %+v", e.ID, first.Seqs[i], again)
 	}
-	all := t.append(log, events...)
-	t.want(all.Duplicate && slices.Equal(all.Seqs, first.Seqs), "the same append again: receipt %+v, first was %+v", all, first)
-	got := t.all(log, cdc.Cursor{Epoch: first.Epoch, Seq: head}, 100)
-	t.want(len(got) == 0, "appending known IDs added %s", eventsText(got))
-	t.fence(log, s)
-	t.want(len(s.got()) == 7, "a stream delivered %d events, 7 have an ID of their own", len(s.got()))
-	t.record(log)
+	all := t.Append(log, events...)
+	t.Want(all.Duplicate && slices.Equal(all.Seqs, first.Seqs), "the same append again: receipt %+v, first was %+v", all, first)
+	got := t.ReadAll(log, cdc.Cursor{Epoch: first.Epoch, Seq: head}, 100)
+	t.Want(len(got) == 0, "appending known IDs added %s", trial.EventsText(got))
+	t.Fence(log, s)
+	t.Want(len(s.Events()) == 7, "a stream delivered %d events, 7 have an ID of their own", len(s.Events()))
+	t.Record(log)
 }
 
-func partlyKnown(t *trial) {
+func partlyKnown(t *test) {
 	log := t.open()
-	first := t.append(log, t.eventsN(2)...)
-	known := t.all(log, cdc.Cursor{Epoch: first.Epoch}, 10)
-	mixed := []cdc.Event{t.event(), known[1], t.event(), known[0]}
-	r := t.append(log, mixed...)
-	got := t.all(log, cdc.Cursor{Epoch: first.Epoch}, 10)
-	t.want(!r.Duplicate && len(got) == 4 && r.Seqs[1] == first.Seqs[1] && r.Seqs[3] == first.Seqs[0], "two known and two new IDs: receipt %+v, the log holds %s", r, eventsText(got))
-	t.record(log)
+	first := t.Append(log, t.Events(2)...)
+	known := t.ReadAll(log, cdc.Cursor{Epoch: first.Epoch}, 10)
+	mixed := []cdc.Event{t.Event(), known[1], t.Event(), known[0]}
+	r := t.Append(log, mixed...)
+	got := t.ReadAll(log, cdc.Cursor{Epoch: first.Epoch}, 10)
+	t.Want(!r.Duplicate && len(got) == 4 && r.Seqs[1] == first.Seqs[1] && r.Seqs[3] == first.Seqs[0], "two known and two new IDs: receipt %+v, the log holds %s", r, trial.EventsText(got))
+	t.Record(log)
 }
 
-func withinOne(t *trial) {
+func withinOne(t *test) {
 	log := t.open()
-	e := t.event()
-	r := t.append(log, e, t.event(), e)
-	got := t.all(log, cdc.Cursor{Epoch: r.Epoch}, 10)
-	t.want(len(got) == 2 && r.Seqs[0] == r.Seqs[2] && !r.Duplicate, "an ID twice in one append: receipt %+v, the log holds %s", r, eventsText(got))
-	t.record(log)
+	e := t.Event()
+	r := t.Append(log, e, t.Event(), e)
+	got := t.ReadAll(log, cdc.Cursor{Epoch: r.Epoch}, 10)
+	t.Want(len(got) == 2 && r.Seqs[0] == r.Seqs[2] && !r.Duplicate, "an ID twice in one append: receipt %+v, the log holds %s", r, trial.EventsText(got))
+	t.Record(log)
 }
 
-func withoutID(t *trial) {
+func withoutID(t *test) {
 	log := t.open()
 	e := cdc.Event{Type: "same", Data: []byte("same")}
 	for range 3 {
-		r := t.append(log, e, e)
-		t.want(!r.Duplicate && r.Seqs[0] != r.Seqs[1], "two events without an ID got the receipt %+v", r)
+		r := t.Append(log, e, e)
+		t.Want(!r.Duplicate && r.Seqs[0] != r.Seqs[1], "two events without an ID got the receipt %+v", r)
 	}
-	t.want(len(t.all(log, cdc.Cursor{Epoch: t.bounds(log).Epoch}, 100)) == 6, "six events without an ID were appended, the log holds another number")
-	t.record(log)
+	t.Want(len(t.ReadAll(log, cdc.Cursor{Epoch: t.Bounds(log).Epoch}, 100)) == 6, "six events without an ID were appended, the log holds another number")
+	t.Record(log)
 }
 
-func concurrentIDs(t *trial) {
+func concurrentIDs(t *test) {
 	log := t.open()
-	events := t.eventsN(12)
+	events := t.Events(12)
 	var group sync.WaitGroup
 	for w := range 4 {
 		group.Go(func() {
 			for i := range events {
-				if _, err := t.tryAppend(log, events[(i+3*w)%len(events)]); err != nil {
-					t.appendFailed(err)
+				if _, err := t.TryAppend(log, events[(i+3*w)%len(events)]); err != nil {
+					t.NoteAppendFailed(err)
 					return
 				}
 			}
 		})
 	}
 	group.Wait()
-	got := t.all(log, cdc.Cursor{Epoch: t.bounds(log).Epoch}, 100)
-	t.want(len(got) == len(events), "four writers appended the same %d IDs, the log holds %d events", len(events), len(got))
-	t.record(log)
+	got := t.ReadAll(log, cdc.Cursor{Epoch: t.Bounds(log).Epoch}, 100)
+	t.Want(len(got) == len(events), "four writers appended the same %d IDs, the log holds %d events", len(events), len(got))
+	t.Record(log)
 }
 
-func rolledBackID(t *trial) {
+func rolledBackID(t *test) {
 	log := t.open()
-	events := t.eventsN(2)
-	tx, err := t.h.Begin(t.ctx, log.Log)
-	if err != nil {
-		t.broken("Begin", err)
+	events := t.Events(2)
+	tx := t.BeginTraced(log)
+	if err := tx.Append(t.Ctx, events...); err != nil {
+		t.StoreFailed("Tx.Append", err)
 	}
-	if err := tx.Append(t.ctx, events...); err != nil {
-		t.broken("Tx.Append", err)
+	if err := tx.Rollback(t.Ctx); err != nil {
+		t.StoreFailed("Tx.Rollback", err)
 	}
-	if err := tx.Rollback(t.ctx); err != nil {
-		t.broken("Tx.Rollback", err)
-	}
-	r := t.append(log, events...)
-	got := t.all(log, cdc.Cursor{Epoch: r.Epoch}, 10)
-	t.want(!r.Duplicate && len(got) == 2, "IDs of a rolled-back transaction were appended: receipt %+v, the log holds %s", r, eventsText(got))
-	t.record(log)
+	r := t.Append(log, events...)
+	got := t.ReadAll(log, cdc.Cursor{Epoch: r.Epoch}, 10)
+	t.Want(!r.Duplicate && len(got) == 2, "IDs of a rolled-back transaction were appended: receipt %+v, the log holds %s", r, trial.EventsText(got))
+	t.Record(log)
 }
 
-func trimmedID(t *trial) {
+func trimmedID(t *test) {
 	log := t.open()
-	e := t.event()
-	old := t.append(log, e)
-	t.fill(log, 2)
+	e := t.Event()
+	old := t.Append(log, e)
+	t.Fill(log, 2)
 	t.trim(log, old.Seqs[0])
-	r, err := t.h.append(t.ctx, log.Log, e) // not recorded: the ID is there twice, rightly
+	r, err := t.h.append(t.Ctx, log.Log, e) // not recorded: the ID is there twice, rightly
 	if err != nil {
-		t.broken("Append", err)
+		t.StoreFailed("Append", err)
 	}
-	t.want(!r.Duplicate && r.Seqs[0] > old.Seqs[0], "an ID whose event was trimmed got the receipt %+v, its first seq was %d", r, old.Seqs[0])
+	t.Want(!r.Duplicate && r.Seqs[0] > old.Seqs[0], "an ID whose event was trimmed got the receipt %+v, its first seq was %d", r, old.Seqs[0])
 }
 
-func reopenedID(t *trial) {
+func reopenedID(t *test) {
 	log := t.open()
-	events := t.eventsN(3)
-	first := t.append(log, events...)
+	events := t.Events(3)
+	first := t.Append(log, events...)
 	log = t.reopen(log)
-	again := t.append(log, events...)
-	t.want(again.Duplicate && slices.Equal(again.Seqs, first.Seqs), "after reopening the same IDs got the receipt %+v, first was %+v", again, first)
-	t.record(log)
+	again := t.Append(log, events...)
+	t.Want(again.Duplicate && slices.Equal(again.Seqs, first.Seqs), "after reopening the same IDs got the receipt %+v, first was %+v", again, first)
+	t.Record(log)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
+	"github.com/gapless-go/gapless/conformance/internal/trial"
 )
 
 func liveCases() []Case {
@@ -29,145 +30,145 @@ func liveCases() []Case {
 	}
 }
 
-func loneCommit(t *trial) {
+func loneCommit(t *test) {
 	log := t.open()
-	t.fill(log, 1)
-	s := t.follow("live", log, cdc.Latest, quiet())
-	s.live()
+	t.Fill(log, 1)
+	s := t.Follow("live", log, cdc.Latest(), trial.Quiet())
+	s.AwaitLive()
 	for range 25 {
-		s.until(t.append(log, t.event()).Seqs[0])
+		s.AwaitEvent(t.Append(log, t.Event()).Seqs[0])
 	}
-	sub := t.subscribe(log)
+	sub := t.Subscribe(log)
 	for range 25 {
 		woken := make(chan error, 1)
-		ctx, cancel := t.patient()
+		ctx, cancel := t.WithPatience()
 		go func() { _, err := sub.Next(ctx); woken <- err }()
-		t.fill(log, 1)
+		t.Fill(log, 1)
 		err := <-woken
 		if ctx.Err() != nil && err != nil {
 			cancel()
-			t.fail(verify.Live, "a waiting Next was not ended by a commit")
+			t.Fail(verify.Live, "a waiting Next was not ended by a commit")
 		}
 		cancel()
 	}
 }
 
-func loneTransaction(t *trial) {
+func loneTransaction(t *test) {
 	log := t.open()
-	t.fill(log, 1)
-	s := t.follow("live", log, cdc.Latest, quiet())
-	s.live()
-	sub := t.subscribe(log)
+	t.Fill(log, 1)
+	s := t.Follow("live", log, cdc.Latest(), trial.Quiet())
+	s.AwaitLive()
+	sub := t.Subscribe(log)
 	for range 10 {
-		tx := t.begin(log)
-		tx.append(1)
-		t.invisible(log, []*transaction{tx})
-		early, cancel := context.WithTimeout(t.ctx, 5*time.Millisecond)
+		tx := t.Begin(log)
+		tx.Append(1)
+		t.invisible(log, []*trial.Tx{tx})
+		early, cancel := context.WithTimeout(t.Ctx, 5*time.Millisecond)
 		_, _ = sub.Next(early) // a needless wake-up is legal, but it is no substitute
 		cancel()
-		tx.commit()
-		_, _ = t.returns(sub, verify.Live, "something for a transaction that has committed")
-		s.await(verify.Live, func() bool { return hasAny(s.events, tx.ids()) }, "the event of a committed transaction arrives, with no other commit after it")
+		tx.Commit()
+		_, _ = t.Next(sub, verify.Live, "something for a transaction that has committed")
+		s.Await(verify.Live, func(p trial.Progress) bool { return hasAny(p.Events, tx.IDs()) }, "the event of a committed transaction arrives, with no other commit after it")
 	}
-	t.record(log)
+	t.Record(log)
 }
 
-func betweenNexts(t *trial) {
+func betweenNexts(t *test) {
 	log := t.open()
-	r := t.rawAt(log)
+	r := t.RawAtHead(log)
 	for n := range 12 {
-		seqs := t.append(log, t.eventsN(1+n%2)...).Seqs
-		r.commit(seqs...)
+		seqs := t.Append(log, t.Events(1+n%2)...).Seqs
+		r.Committed(seqs...)
 		if n%3 == 0 { // two commits, one Next
-			more := t.append(log, t.event()).Seqs
-			r.commit(more...)
+			more := t.Append(log, t.Event()).Seqs
+			r.Committed(more...)
 			seqs = append(seqs, more...)
 		}
-		r.until(lastOf(seqs))
+		r.Until(lastOf(seqs))
 	}
 }
 
-func everySubscription(t *trial) {
+func everySubscription(t *test) {
 	log := t.open()
-	var all []*raw
+	var all []*trial.Raw
 	for range 5 {
-		all = append(all, t.rawAt(log))
+		all = append(all, t.RawAtHead(log))
 	}
 	for range 5 {
-		seq := t.append(log, t.event()).Seqs[0]
+		seq := t.Append(log, t.Event()).Seqs[0]
 		for _, r := range all {
-			r.commit(seq)
-			r.until(seq)
+			r.Committed(seq)
+			r.Until(seq)
 		}
 	}
-	t.closeSub(all[0].sub)
-	seq := t.append(log, t.event()).Seqs[0]
+	t.CloseSubscription(all[0].Sub)
+	seq := t.Append(log, t.Event()).Seqs[0]
 	for _, r := range all[1:] {
-		r.commit(seq)
-		r.until(seq)
+		r.Committed(seq)
+		r.Until(seq)
 	}
 }
 
-func oldestEndsLast(commit bool) func(*trial) {
-	return func(t *trial) {
+func oldestEndsLast(commit bool) func(*test) {
+	return func(t *test) {
 		log := t.open()
-		t.fill(log, 2)
+		t.Fill(log, 2)
 		for n := range 4 {
-			older, newer := t.begin(log), t.begin(log)
-			older.append(1 + n%2)
-			newer.append(1)
-			newer.commit()
-			sub := t.subscribe(log)
+			older, newer := t.Begin(log), t.Begin(log)
+			older.Append(1 + n%2)
+			newer.Append(1)
+			newer.Commit()
+			sub := t.Subscribe(log)
 			hub := t.h.hub(log.Log)
-			s := t.follow("live when the newer one had committed", log, cdc.Latest, quiet())
-			over := t.follow("the same over a Hub", hub, cdc.Latest, quiet())
-			s.live()
-			over.live()
-			visible := hasAny(t.all(log, cdc.Cursor{Epoch: s.first.Epoch}, 100), newer.ids())
+			s := t.Follow("live when the newer one had committed", log, cdc.Latest(), trial.Quiet())
+			over := t.Follow("the same over a Hub", hub, cdc.Latest(), trial.Quiet())
+			s.AwaitLive()
+			over.AwaitLive()
+			visible := hasAny(t.ReadAll(log, cdc.Cursor{Epoch: s.First().Epoch}, 100), newer.IDs())
 			if commit {
-				older.commit()
+				older.Commit()
 			} else {
-				older.rollback()
+				older.Rollback()
 			}
 			if !visible { // it became so now: everyone has to be told
-				_, _ = t.returns(sub, verify.Live, "an older transaction that ended and made newer events readable")
-				for _, s := range []*stream{s, over} {
-					s.await(verify.Live, func() bool { return hasAny(s.events, newer.ids()) }, "the event of the newer transaction arrives when the older one has ended")
+				_, _ = t.Next(sub, verify.Live, "an older transaction that ended and made newer events readable")
+				for _, s := range []*trial.Stream{s, over} {
+					s.Await(verify.Live, func(p trial.Progress) bool { return hasAny(p.Events, newer.IDs()) }, "the event of the newer transaction arrives when the older one has ended")
 				}
 			}
-			_, _ = s.stop(), over.stop()
-			t.finite(verify.Contained, "Hub.Close", func() { _ = hub.Close() })
-			t.closeSub(sub)
+			_, _ = s.Stop(), over.Stop()
+			t.InTime(verify.Contained, "Hub.Close", func() { _ = hub.Close() })
+			t.CloseSubscription(sub)
 		}
-		t.record(log)
+		t.Record(log)
 	}
 }
 
-func secondHandleLive(t *trial) {
+func secondHandleLive(t *test) {
 	a := t.open()
 	b := t.second(a)
 	hub := t.h.hub(b.Log)
 	defer func() { _ = hub.Close() }()
-	t.fill(a, 2)
-	streams := []*stream{
-		t.follow("on the first handle", a, cdc.Latest, quiet()),
-		t.follow("on the second handle", b, cdc.Latest, quiet()),
-		t.follow("over a Hub on the second handle", hub, cdc.Latest, quiet()),
+	t.Fill(a, 2)
+	streams := []*trial.Stream{
+		t.Follow("on the first handle", a, cdc.Latest(), trial.Quiet()),
+		t.Follow("on the second handle", b, cdc.Latest(), trial.Quiet()),
+		t.Follow("over a Hub on the second handle", hub, cdc.Latest(), trial.Quiet()),
 	}
 	for _, s := range streams {
-		s.live()
+		s.AwaitLive()
 	}
 	for n := range 10 {
-		t.fence([]cdc.Log{a, b}[n%2], streams...)
+		t.Fence([]cdc.Log{a, b}[n%2], streams...)
 	}
 	for _, s := range streams {
-		_ = s.stop()
+		_ = s.Stop()
 	}
-	t.record(a)
-	t.finite(verify.Contained, "Hub.Close", func() { _ = hub.Close() })
+	t.Record(a)
+	t.InTime(verify.Contained, "Hub.Close", func() { _ = hub.Close() })
 }
 
-func headIsFresh(t *trial) {
+func headIsFresh(t *test) {
 	log := t.open()
 	logs := []handle{log}
 	if t.h.Second != nil {
@@ -175,14 +176,14 @@ func headIsFresh(t *trial) {
 	}
 	for n := range 12 {
 		for _, l := range logs {
-			t.bounds(l) // so that a cache has something to keep
+			t.Bounds(l) // so that a cache has something to keep
 		}
-		seq := t.append(logs[n%len(logs)], t.event()).Seqs[0]
+		seq := t.Append(logs[n%len(logs)], t.Event()).Seqs[0]
 		for i, l := range logs {
-			b := t.bounds(l)
-			t.want(b.Head >= seq && b.Last >= seq, "event %d was acknowledged, and handle %d still has the bounds %+v", seq, i+1, b)
-			page := t.read(l, cdc.Cursor{Epoch: b.Epoch, Seq: seq - 1}, 1)
-			t.want(len(page.Events) == 1, "event %d was acknowledged, and handle %d does not read it", seq, i+1)
+			b := t.Bounds(l)
+			t.Want(b.Head >= seq && b.Last >= seq, "event %d was acknowledged, and handle %d still has the bounds %+v", seq, i+1, b)
+			page := t.Read(l, cdc.Cursor{Epoch: b.Epoch, Seq: seq - 1}, 1)
+			t.Want(len(page.Events) == 1, "event %d was acknowledged, and handle %d does not read it", seq, i+1)
 		}
 	}
 }
@@ -190,114 +191,114 @@ func headIsFresh(t *trial) {
 // floodSize is more events than a subscription may be expected to hold.
 const floodSize = 1500
 
-func lagRearmed(t *trial) {
+func lagRearmed(t *test) {
 	log := t.open()
-	r := t.rawAt(log)
+	r := t.RawAtHead(log)
 	for range 3 {
-		seqs := t.bulk(log, floodSize)
-		r.commit(seqs...)
-		r.until(lastOf(seqs))
+		seqs := t.FillFast(log, floodSize)
+		r.Committed(seqs...)
+		r.Until(lastOf(seqs))
 		for range 3 {
-			seq := t.append(log, t.event()).Seqs[0]
-			r.commit(seq)
-			r.until(seq)
+			seq := t.Append(log, t.Event()).Seqs[0]
+			r.Committed(seq)
+			r.Until(seq)
 		}
-		t.rests(r.sub, "after a lag that was told")
+		t.rests(r.Sub, "after a lag that was told")
 	}
 }
 
-func cancelledNextKeeps(t *trial) {
+func cancelledNextKeeps(t *test) {
 	log := t.open()
-	r := t.rawAt(log)
+	r := t.RawAtHead(log)
 	for range 10 {
-		seq := t.append(log, t.event()).Seqs[0]
-		r.commit(seq)
-		ctx, cancel := context.WithCancel(t.ctx)
+		seq := t.Append(log, t.Event()).Seqs[0]
+		r.Committed(seq)
+		ctx, cancel := context.WithCancel(t.Ctx)
 		cancel()
 		for range 3 {
-			events, err := r.sub.Next(ctx)
-			t.trace.add("Next with a context that has ended → %s", nextText(events, err))
+			events, err := r.Sub.Next(ctx)
+			t.Trace("Next with a context that has ended → %s", trial.NextText(events, err))
 			if err == nil {
-				r.take(events)
+				r.Take(events)
 				if len(events) == 0 {
-					r.read()
+					r.Read()
 				}
 				break
 			}
 		}
-		r.until(seq)
+		r.Until(seq)
 	}
 }
 
-func subscribeContext(t *trial) {
+func subscribeContext(t *test) {
 	log := t.open()
-	ctx, cancel := context.WithCancel(t.ctx)
+	ctx, cancel := context.WithCancel(t.Ctx)
 	sub, err := log.Subscribe(ctx)
 	if err != nil {
-		t.broken("Subscribe", err)
+		t.StoreFailed("Subscribe", err)
 	}
-	t.closers = append(t.closers, sub.Close)
+	t.AtEnd(sub.Close)
 	cancel()
 	for range 3 {
-		t.fill(log, 1)
-		if _, err := t.returns(sub, verify.Live, "an event that was committed after the context of Subscribe had ended"); err != nil && !errors.Is(err, cdc.ErrLagged) {
-			t.fail(verify.Live, "the end of the context of Subscribe ended the subscription: %v", err)
+		t.Fill(log, 1)
+		if _, err := t.Next(sub, verify.Live, "an event that was committed after the context of Subscribe had ended"); err != nil && !errors.Is(err, cdc.ErrLagged) {
+			t.Fail(verify.Live, "the end of the context of Subscribe ended the subscription: %v", err)
 		}
 	}
 }
 
-func rest(t *trial) {
+func rest(t *test) {
 	log := t.open()
-	t.fill(log, 3)
-	sub := t.subscribe(log)
+	t.Fill(log, 3)
+	sub := t.Subscribe(log)
 	for range 2 {
 		t.rests(sub, "although nothing was committed")
-		t.fill(log, 1)
+		t.Fill(log, 1)
 	}
 }
 
 // rests makes sure that Next waits when it has told everything.
-func (t *trial) rests(sub cdc.Subscription, when string) {
+func (t *test) rests(sub cdc.Subscription, when string) {
 	for range 200 {
-		ctx, cancel := context.WithTimeout(t.ctx, 20*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Ctx, 20*time.Millisecond)
 		events, err := sub.Next(ctx)
 		waited := err != nil && ctx.Err() != nil
 		cancel()
 		if waited {
-			t.looked()
+			t.Checked()
 			return
 		}
-		t.trace.add("Next → %s", nextText(events, err))
+		t.Trace("Next → %s", trial.NextText(events, err))
 	}
-	t.fail(verify.Live, "Next returned 200 times in a row %s: a stream on it would spin", when)
+	t.Fail(verify.Live, "Next returned 200 times in a row %s: a stream on it would spin", when)
 }
 
-func severed(t *trial) {
+func severed(t *test) {
 	log := t.open()
-	t.fill(log, 2)
-	s := t.follow("over the cut", log, cdc.Latest, quiet())
-	s.live()
+	t.Fill(log, 2)
+	s := t.Follow("over the cut", log, cdc.Latest(), trial.Quiet())
+	s.AwaitLive()
 	cut := 0
 	for range 3 {
 		cut += t.sever(log)
-		t.fence(log, s)
-		t.fence(log, s)
+		t.Fence(log, s)
+		t.Fence(log, s)
 	}
-	r := t.rawAt(log)
+	r := t.RawAtHead(log)
 	if cut += t.sever(log); cut == 0 {
-		t.useless("Sever", "it cut no connection")
+		t.DidNothing("Sever", "it cut no connection")
 	}
-	seq := t.append(log, t.event()).Seqs[0]
-	events, err := t.returns(r.sub, verify.Live, fmt.Sprintf("something for event %d, committed around the cut: events, a wake-up, or an error that makes the reader subscribe again", seq))
-	t.trace.add("Next after the cut → %s", nextText(events, err))
-	t.record(log)
+	seq := t.Append(log, t.Event()).Seqs[0]
+	events, err := t.Next(r.Sub, verify.Live, fmt.Sprintf("something for event %d, committed around the cut: events, a wake-up, or an error that makes the reader subscribe again", seq))
+	t.Trace("Next after the cut → %s", trial.NextText(events, err))
+	t.Record(log)
 }
 
-func (t *trial) sever(log handle) (cut int) {
-	cut, err := t.h.Sever(t.ctx, log.at, log.Log)
+func (t *test) sever(log handle) (cut int) {
+	cut, err := t.h.Sever(t.Ctx, log.at, log.Log)
 	if err != nil {
-		t.broken("Sever", err)
+		t.StoreFailed("Sever", err)
 	}
-	t.trace.add("-- the live side loses %d connections", cut)
+	t.Trace("-- the live side loses %d connections", cut)
 	return cut
 }

@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,7 +42,7 @@ func (l *nasty) Bounds(ctx context.Context) (cdc.Bounds, error) {
 
 func (l *nasty) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, error) {
 	time.Sleep(l.slow)
-	if l.holes > 0 {
+	if l.holes > 0 && len(events) > 0 {
 		tx, err := l.Begin(ctx)
 		if err == nil {
 			_, err = tx.Append(ctx, make([]cdc.Event, l.holes)...)
@@ -67,12 +68,13 @@ func (l *nasty) Subscribe(ctx context.Context) (cdc.Subscription, error) {
 
 type nastySubscription struct {
 	cdc.Subscription
-	log   *nasty
-	wakes int
+	log    *nasty
+	wakes  int
+	closed atomic.Bool
 }
 
 func (s *nastySubscription) Next(ctx context.Context) ([]cdc.Event, error) {
-	if s.wakes > 0 && ctx.Err() == nil {
+	if s.wakes > 0 && ctx.Err() == nil && !s.closed.Load() {
 		s.wakes--
 		if _, err := s.log.Log.Bounds(ctx); err == nil { // not when it is closed
 			return nil, nil
@@ -86,6 +88,11 @@ func (s *nastySubscription) Next(ctx context.Context) ([]cdc.Event, error) {
 		events = nil
 	}
 	return events, err
+}
+
+func (s *nastySubscription) Close() error {
+	s.closed.Store(true)
+	return s.Subscription.Close()
 }
 
 func TestNastyLogsPass(t *testing.T) {

@@ -1,10 +1,9 @@
 package conformance
 
 import (
-	"sync"
-
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
+	"github.com/gapless-go/gapless/conformance/internal/trial"
 )
 
 func orderedCases() []Case {
@@ -18,79 +17,63 @@ func orderedCases() []Case {
 	}
 }
 
-func sequential(t *trial) {
+func sequential(t *test) {
 	log := t.open()
-	want := t.fill(log, 120)
+	want := t.Fill(log, 120)
 	t.ascending(want)
-	from := cdc.Cursor{Epoch: t.bounds(log).Epoch}
+	from := cdc.Cursor{Epoch: t.Bounds(log).Epoch}
 	for _, limit := range []int{1, 7, 119, 120, 1000} {
-		t.sequence(verify.Ordered, seqsOf(t.all(log, from, limit)), want, "read in pages of %d", limit)
+		t.SameSeqs(verify.Ordered, trial.SeqsOf(t.ReadAll(log, from, limit)), want, "read in pages of %d", limit)
 	}
-	t.record(log)
+	t.Record(log)
 }
 
-func (t *trial) ascending(seqs []uint64) {
+func (t *test) ascending(seqs []uint64) {
 	for i := 1; i < len(seqs); i++ {
 		if seqs[i] <= seqs[i-1] {
-			t.fail(verify.Ordered, "one append after the other got the seqs %d and %d", seqs[i-1], seqs[i])
+			t.Fail(verify.Ordered, "one append after the other got the seqs %d and %d", seqs[i-1], seqs[i])
 		}
 	}
 }
 
-func oneAppend(t *trial) {
+func oneAppend(t *test) {
 	log := t.open()
-	t.fill(log, 1)
-	events := t.eventsN(30)
-	r := t.append(log, events...)
+	t.Fill(log, 1)
+	events := t.Events(30)
+	r := t.Append(log, events...)
 	t.ascending(r.Seqs)
-	got := t.all(log, cdc.Cursor{Epoch: r.Epoch, Seq: r.Seqs[0] - 1}, 1000)
-	t.want(len(got) == len(events), "appended %d events, read %d", len(events), len(got))
+	got := t.ReadAll(log, cdc.Cursor{Epoch: r.Epoch, Seq: r.Seqs[0] - 1}, 1000)
+	t.Want(len(got) == len(events), "appended %d events, read %d", len(events), len(got))
 	for i, e := range got {
 		if e.ID != events[i].ID {
-			t.fail(verify.Ordered, "argument %d was %s, but %s was read in its place", i, events[i].ID, e.ID)
+			t.Fail(verify.Ordered, "argument %d was %s, but %s was read in its place", i, events[i].ID, e.ID)
 		}
 	}
-	t.record(log)
+	t.Record(log)
 }
 
-func concurrent(t *trial) {
+func concurrent(t *test) {
 	log := t.open()
-	streams := []*stream{
-		t.follow("from the beginning", log, cdc.Beginning, quiet()),
-		t.follow("latest", log, cdc.Latest, nil),
+	streams := []*trial.Stream{
+		t.Follow("from the beginning", log, cdc.Beginning(), trial.Quiet()),
+		t.Follow("latest", log, cdc.Latest(), nil),
 	}
 	for _, s := range streams {
-		s.begun()
+		s.AwaitFirst()
 	}
-	t.writers(log, 4, 12)
-	streams = append(streams, t.follow("late", log, cdc.Beginning, &cdc.FollowOptions{PageSize: 7}))
-	t.writers(log, 4, 12)
-	t.fence(log, streams...)
-	t.record(log)
+	t.Write(log, 4, 12)
+	streams = append(streams, t.Follow("late", log, cdc.Beginning(), &cdc.FollowOptions{PageSize: 7}))
+	t.Write(log, 4, 12)
+	t.Fence(log, streams...)
+	t.Record(log)
 }
 
-func liveOrder(t *trial) {
+func liveOrder(t *test) {
 	log := t.open()
-	r := t.rawAt(log)
+	r := t.RawAtHead(log)
 	for range 5 {
-		seqs := t.fill(log, 10)
-		r.commit(seqs...)
-		r.until(lastOf(seqs))
+		seqs := t.Fill(log, 10)
+		r.Committed(seqs...)
+		r.Until(lastOf(seqs))
 	}
-}
-
-// writers appends from several goroutines at once and waits for them.
-func (t *trial) writers(log cdc.Log, writers, each int) {
-	var group sync.WaitGroup
-	for w := range writers {
-		group.Go(func() {
-			for n := range each {
-				if _, err := t.tryAppend(log, t.eventsN(1+(w+n)%3)...); err != nil {
-					t.appendFailed(err)
-					return
-				}
-			}
-		})
-	}
-	group.Wait()
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
+	"github.com/gapless-go/gapless/conformance/internal/trial"
 )
 
 func uniqueCases() []Case {
@@ -32,71 +33,71 @@ func pageSizes() []int {
 	return []int{0, 1, pageLimit - 1, pageLimit, pageLimit + 1, 2 * pageLimit, 2*pageLimit + 1}
 }
 
-func pageBoundary(n int) func(*trial) {
-	return func(t *trial) {
+func pageBoundary(n int) func(*test) {
+	return func(t *test) {
 		log := t.open()
-		t.fill(log, n)
-		s := t.follow("in pages", log, cdc.Beginning, &cdc.FollowOptions{PageSize: pageLimit})
-		s.live()
-		t.want(len(s.got()) == n, "the log has %d events, a stream in pages of %d was live after %d: %s", n, pageLimit, len(s.got()), eventsText(s.got()))
-		t.fence(log, s)
-		t.record(log)
+		t.Fill(log, n)
+		s := t.Follow("in pages", log, cdc.Beginning(), &cdc.FollowOptions{PageSize: pageLimit})
+		s.AwaitLive()
+		t.Want(len(s.Events()) == n, "the log has %d events, a stream in pages of %d was live after %d: %s", n, pageLimit, len(s.Events()), trial.EventsText(s.Events()))
+		t.Fence(log, s)
+		t.Record(log)
 	}
 }
 
-func notAgain(t *trial) {
+func notAgain(t *test) {
 	log := t.open()
-	t.fill(log, 12)
-	epoch := t.bounds(log).Epoch
-	for _, e := range t.all(log, cdc.Cursor{Epoch: epoch}, 1000) {
+	t.Fill(log, 12)
+	epoch := t.Bounds(log).Epoch
+	for _, e := range t.ReadAll(log, cdc.Cursor{Epoch: epoch}, 1000) {
 		for _, c := range []cdc.Cursor{{Epoch: epoch, Seq: e.Seq}, e.Cursor(epoch)} {
 			for limit := 1; limit <= 13; limit++ {
-				page := t.read(log, c, limit)
+				page := t.Read(log, c, limit)
 				if len(page.Events) > 0 && page.Events[0].Seq <= e.Seq {
-					t.fail(verify.Unique, "reading after %d returned %d again", e.Seq, page.Events[0].Seq)
+					t.Fail(verify.Unique, "reading after %d returned %d again", e.Seq, page.Events[0].Seq)
 				}
 			}
 		}
 	}
 }
 
-func liveOnce(t *trial) {
+func liveOnce(t *test) {
 	log := t.open()
-	t.fill(log, 2)
-	r := t.rawAt(log)
+	t.Fill(log, 2)
+	r := t.RawAtHead(log)
 	carried := map[uint64]int{}
 	for range 30 {
-		seqs := t.append(log, t.eventsN(2)...).Seqs
-		r.commit(seqs...)
-		for r.pos.Seq < seqs[1] {
-			events, err := t.returns(r.sub, verify.Live, "something for a committed event")
+		seqs := t.Append(log, t.Events(2)...).Seqs
+		r.Committed(seqs...)
+		for r.Pos.Seq < seqs[1] {
+			events, err := t.Next(r.Sub, verify.Live, "something for a committed event")
 			for _, e := range events {
 				if carried[e.Seq]++; carried[e.Seq] > 1 {
-					t.fail(verify.Unique, "the subscription returned event %d twice", e.Seq)
+					t.Fail(verify.Unique, "the subscription returned event %d twice", e.Seq)
 				}
 			}
 			switch {
 			case len(events) > 0:
-				r.take(events)
-			case err == nil || r.lagged(err):
-				r.read()
+				r.Take(events)
+			case err == nil || r.Lagged(err):
+				r.Read()
 			}
 		}
 	}
 }
 
-func whileWriting(t *trial) {
+func whileWriting(t *test) {
 	log := t.open()
-	t.fill(log, 5)
-	done := t.beside(func() { t.writers(log, 2, 30) })
-	var streams []*stream
+	t.Fill(log, 5)
+	done := t.Go(func() { t.Write(log, 2, 30) })
+	var streams []*trial.Stream
 	for n := range 8 {
-		start := [...]cdc.Start{cdc.Latest, cdc.Beginning}[n%2]
-		s := t.follow(fmt.Sprintf("joined as number %d", n+1), log, start, &cdc.FollowOptions{PageSize: 3})
-		s.begun()
+		start := [...]cdc.Start{cdc.Latest(), cdc.Beginning()}[n%2]
+		s := t.Follow(fmt.Sprintf("joined as number %d", n+1), log, start, &cdc.FollowOptions{PageSize: 3})
+		s.AwaitFirst()
 		streams = append(streams, s)
 	}
-	t.wait(verify.Bounded, done, "the appends")
-	t.fence(log, streams...)
-	t.record(log)
+	t.Wait(verify.Bounded, done, "the appends")
+	t.Fence(log, streams...)
+	t.Record(log)
 }

@@ -66,7 +66,10 @@ func fill(tb testing.TB, l cdc.Appender) {
 // often the server was asked and the peak of our heap in bytes.
 func storm(tb testing.TB, c *redis.Client, l cdc.Log, clients int) (calls int, peak uint64) {
 	tb.Helper()
-	hub := cdc.NewHub(l, nil)
+	hub, err := cdc.NewHub(l, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
 	defer func() { _ = hub.Close() }()
 	before := xranges(tb, c)
 	stop, peaks := watchHeap()
@@ -81,7 +84,7 @@ func storm(tb testing.TB, c *redis.Client, l cdc.Log, clients int) (calls int, p
 
 func replay(b testing.TB, log cdc.Log, want int) {
 	n := 0
-	for batch, err := range cdc.Follow(b.Context(), log, cdc.Beginning, nil) {
+	for batch, err := range cdc.Follow(b.Context(), log, cdc.Beginning(), nil) {
 		if err != nil {
 			b.Error(err)
 			return

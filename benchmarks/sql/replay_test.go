@@ -38,7 +38,7 @@ func BenchmarkReplay(b *testing.B) {
 		b.Run(m.name, func(b *testing.B) {
 			driver, dsn := m.start(b)
 			db := open(b, driver, dsn)
-			log := openLog(b, db, m.opts)
+			log := openLog(b, db, "change_log", m.opts)
 			fill(b, db, m.opts.Mode, n)
 			bounds, err := log.Bounds(context.Background())
 			if err != nil || bounds.Head != uint64(n) {

@@ -53,9 +53,9 @@ func exec(b *testing.B, db *sqlx.DB, query string) {
 	}
 }
 
-func openLog(b *testing.B, db *sqlx.DB, o sqllog.Options) *sqllog.Log {
+func openLog(b *testing.B, db *sqlx.DB, name string, o sqllog.Options) *sqllog.Log {
 	b.Helper()
-	l, err := sqllog.Open(context.Background(), db, &o)
+	l, err := sqllog.Open(context.Background(), db, name, &o)
 	if err != nil {
 		b.Fatal(err)
 	}

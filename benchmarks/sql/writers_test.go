@@ -143,14 +143,14 @@ func BenchmarkWriters(b *testing.B) {
 					db := open(b, driver, dsn)
 					prepare(b, db)
 					var log *sqllog.Log
-					opts := m.opts
+					name, opts := "change_log", m.opts
 					if opts.Mode == sqllog.Fence {
-						opts.Table, opts.Columns = "plain", &plainColumns
+						name, opts.Columns = "plain", &plainColumns
 					} else {
-						log = openLog(b, db, opts)
+						log = openLog(b, db, name, opts)
 					}
 					others := open(b, driver, dsn)
-					reader := openLog(b, others, opts)
+					reader := openLog(b, others, name, opts)
 					turn := func(log *sqllog.Log) float64 {
 						return (&load{db: db, log: log, writers: writers, work: work}).run(seconds("GAPLESS_ROUND", time.Second), false)
 					}
@@ -161,7 +161,7 @@ func BenchmarkWriters(b *testing.B) {
 							stop := poll(others)
 							q := turn(nil)
 							stop()
-							stop = tail(reader)
+							stop = tail(b, reader)
 							l := turn(log)
 							stop()
 							plain, polled, logged = append(plain, p), append(polled, q), append(logged, l)
@@ -224,12 +224,16 @@ func median(values []float64) float64 {
 }
 
 // tail follows the log until the returned func is called.
-func tail(log cdc.Log) (stop func()) {
-	hub := cdc.NewHub(log, nil)
+func tail(tb testing.TB, log cdc.Log) (stop func()) {
+	tb.Helper()
+	hub, err := cdc.NewHub(log, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for _, err := range cdc.Follow(ctx, hub, cdc.Latest, nil) {
+		for _, err := range cdc.Follow(ctx, hub, cdc.Latest(), nil) {
 			if err != nil {
 				return
 			}
@@ -250,8 +254,8 @@ func BenchmarkLag(b *testing.B) {
 			driver, dsn := m.start(b)
 			db := open(b, driver, dsn)
 			prepare(b, db)
-			log := openLog(b, db, m.opts)
-			reader := openLog(b, open(b, driver, dsn), m.opts)
+			log := openLog(b, db, "change_log", m.opts)
+			reader := openLog(b, open(b, driver, dsn), "change_log", m.opts)
 			var lags []time.Duration
 			for b.Loop() {
 				lags = append(lags, lag(b, db, log, reader)...)
@@ -272,7 +276,7 @@ func lag(b *testing.B, db *sqlx.DB, log, reader *sqllog.Log) []time.Duration {
 	seen := map[string]time.Time{}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for batch, err := range cdc.Follow(ctx, reader, cdc.Latest, nil) {
+		for batch, err := range cdc.Follow(ctx, reader, cdc.Latest(), nil) {
 			if err != nil {
 				return
 			}

@@ -182,10 +182,10 @@ func serve(tb testing.TB, l library, keep int, stall bool) *served {
 	s.http = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mine := false
 		once.Do(func() { mine = true })
-		s.ServeHTTP(w, r)
 		if mine {
-			close(s.first)
+			defer close(s.first) // the handler may panic with http.ErrAbortHandler
 		}
+		s.ServeHTTP(w, r)
 	})}
 	if stall {
 		listener = &stallListener{Listener: listener}

@@ -61,7 +61,7 @@ func openMem(tb testing.TB, keep int, encoder sse.Encoder) *server {
 }
 
 func openBolt(tb testing.TB, keep int) *server {
-	log, err := boltlog.Open(filepath.Join(tb.TempDir(), "log.db"), nil)
+	log, err := boltlog.OpenFile(tb.Context(), filepath.Join(tb.TempDir(), "log.db"), "events", nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func openGapless(tb testing.TB, log interface {
 	Close() error
 }, keep int, encoder sse.Encoder,
 ) *server {
-	handler, err := sse.NewHandler(log, &sse.Options{Encoder: encoder, Resume: cdc.ResumeFloor, WriteTimeout: writeTimeout})
+	handler, err := sse.NewHandler(log, &sse.Options{Encoder: encoder, Replay: sse.Replay{ResetTo: cdc.ResetToFloor}, Timeouts: sse.Timeouts{Write: writeTimeout}})
 	if err != nil {
 		tb.Fatal(err)
 	}

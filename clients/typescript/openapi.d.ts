@@ -9,12 +9,20 @@ export interface paths {
             query?: {
                 /** @description Where to start: after a cursor or a number, at the `beginning` of what is retained, or at the `latest` event. Last-Event-ID wins over it. */
                 after?: components["parameters"]["GaplessAfter"];
+                /** @description What Last-Event-ID says, for clients that cannot send it; of several the last. The header wins. */
+                lastEventId?: components["parameters"]["GaplessLastEventIDQuery"];
+                /** @description The same, as some polyfills send it. */
+                "Last-Event-ID"?: components["parameters"]["GaplessLastEventIDParam"];
                 /** @description Only events of these topics; one that ends in * is a prefix. All filters must match. */
                 topic?: components["parameters"]["GaplessTopic"];
                 /** @description Only events of these types. */
                 type?: components["parameters"]["GaplessType"];
                 /** @description Only events of these keys. */
                 key?: components["parameters"]["GaplessKey"];
+                /** @description Ends the stream after so many events, when it is live, or after about a mebibyte: a page of the log. */
+                limit?: components["parameters"]["GaplessLimit"];
+                /** @description `only` asks for the bounds of the log as JSON instead of a stream. */
+                bounds?: components["parameters"]["GaplessBounds"];
                 /** @description `event` sends cdc.checkpoint for heartbeats, so that a page can notice a dead connection. */
                 heartbeat?: components["parameters"]["GaplessHeartbeat"];
                 /** @description `exact` sends every payload as dataBase64, byte by byte; refused where the server has an encoding of its own. */
@@ -42,7 +50,7 @@ export interface paths {
         options: operations["optionsOfEvents"];
         /**
          * Check a request without opening a stream
-         * @description The status that GET would have.
+         * @description The status that GET would have, and the bounds of the log.
          */
         head: operations["checkEvents"];
         patch?: never;
@@ -52,6 +60,17 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description The limits of the log. */
+        GaplessBounds: {
+            /** @description Everything up to here was removed by retention. */
+            floor: number;
+            /** @description The last event there is. */
+            head: number;
+            /** @description The last seq that was ever given out. */
+            last: number;
+            /** @description The epoch of the log. */
+            log: string;
+        };
         /** @description Nothing. */
         GaplessCheckpoint: Record<string, never>;
         /** @description The cursor moved though nothing matched; or a heartbeat. */
@@ -76,12 +95,16 @@ export interface components {
             cursor: components["schemas"]["GaplessCursor"];
             /** @description The payload, if it is JSON. */
             data?: unknown;
-            /** @description The payload, if it is no JSON. */
+            /** @description The payload, if it is no JSON, or with data=exact. */
             dataBase64?: string;
             /** @description The name that the application gave it; absent if none. */
             id?: string;
             /** @description To what; may be empty. */
             key: string;
+            /** @description Its metadata, with data=exact. */
+            meta?: {
+                [key: string]: string;
+            };
             /**
              * Format: date-time
              * @description When the log accepted it.
@@ -92,9 +115,14 @@ export interface components {
             /** @description What happened. */
             type: string;
         };
-        /** @description An event. It has no name, so it arrives as `message`. */
+        /** @description An event. It has no event: line, so it arrives as `message`. */
         GaplessEventMessage: {
             data: components["schemas"]["GaplessEvent"];
+            /**
+             * @description The name.
+             * @constant
+             */
+            event: "message";
             id: components["schemas"]["GaplessCursor"];
             /** @description Milliseconds to wait before the next reconnect. */
             retry?: number;
@@ -182,7 +210,7 @@ export interface components {
             /** @description Milliseconds to wait before the next reconnect. */
             retry?: number;
         };
-        /** @description Messages as server-sent events. The data of each is JSON; here it is written as what it decodes to. */
+        /** @description Messages as server-sent events. Here they are written as a client gets them: the data of each is what its JSON decodes to, and an event, which has no event: line, is a `message`. */
         GaplessStream: string;
     };
     responses: {
@@ -195,7 +223,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["GaplessProblem"];
             };
         };
-        /** @description The client may not follow this. An application may refuse with other statuses, too. */
+        /** @description The client may not follow this; the application chooses the status. 503 is answered as an overload is: 200 and cdc.reconnect. */
         GaplessRefused: {
             headers: {
                 [name: string]: unknown;
@@ -226,6 +254,8 @@ export interface components {
     parameters: {
         /** @description Where to start: after a cursor or a number, at the `beginning` of what is retained, or at the `latest` event. Last-Event-ID wins over it. */
         GaplessAfter: string;
+        /** @description `only` asks for the bounds of the log as JSON instead of a stream. */
+        GaplessBounds: "only";
         /** @description `exact` sends every payload as dataBase64, byte by byte; refused where the server has an encoding of its own. */
         GaplessData: "exact";
         /** @description `event` sends cdc.checkpoint for heartbeats, so that a page can notice a dead connection. */
@@ -234,6 +264,12 @@ export interface components {
         GaplessKey: string[];
         /** @description The id of the last message received, as an EventSource sends it when it reconnects. One that cannot be resumed is answered with cdc.reset. */
         GaplessLastEventID: string;
+        /** @description The same, as some polyfills send it. */
+        GaplessLastEventIDParam: string;
+        /** @description What Last-Event-ID says, for clients that cannot send it; of several the last. The header wins. */
+        GaplessLastEventIDQuery: string;
+        /** @description Ends the stream after so many events, when it is live, or after about a mebibyte: a page of the log. */
+        GaplessLimit: number;
         /** @description Only events of these topics; one that ends in * is a prefix. All filters must match. */
         GaplessTopic: string[];
         /** @description Only events of these types. */
@@ -250,12 +286,20 @@ export interface operations {
             query?: {
                 /** @description Where to start: after a cursor or a number, at the `beginning` of what is retained, or at the `latest` event. Last-Event-ID wins over it. */
                 after?: components["parameters"]["GaplessAfter"];
+                /** @description What Last-Event-ID says, for clients that cannot send it; of several the last. The header wins. */
+                lastEventId?: components["parameters"]["GaplessLastEventIDQuery"];
+                /** @description The same, as some polyfills send it. */
+                "Last-Event-ID"?: components["parameters"]["GaplessLastEventIDParam"];
                 /** @description Only events of these topics; one that ends in * is a prefix. All filters must match. */
                 topic?: components["parameters"]["GaplessTopic"];
                 /** @description Only events of these types. */
                 type?: components["parameters"]["GaplessType"];
                 /** @description Only events of these keys. */
                 key?: components["parameters"]["GaplessKey"];
+                /** @description Ends the stream after so many events, when it is live, or after about a mebibyte: a page of the log. */
+                limit?: components["parameters"]["GaplessLimit"];
+                /** @description `only` asks for the bounds of the log as JSON instead of a stream. */
+                bounds?: components["parameters"]["GaplessBounds"];
                 /** @description `event` sends cdc.checkpoint for heartbeats, so that a page can notice a dead connection. */
                 heartbeat?: components["parameters"]["GaplessHeartbeat"];
                 /** @description `exact` sends every payload as dataBase64, byte by byte; refused where the server has an encoding of its own. */
@@ -270,7 +314,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The stream. */
+            /** @description The stream; with `bounds=only` the bounds of the log instead. */
             200: {
                 headers: {
                     /** @description No cache, no transformation. */
@@ -280,6 +324,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    "application/json": components["schemas"]["GaplessBounds"];
                     "text/event-stream": components["schemas"]["GaplessStream"];
                 };
             };
@@ -287,6 +332,8 @@ export interface operations {
             401: components["responses"]["GaplessRefused"];
             403: components["responses"]["GaplessRefused"];
             500: components["responses"]["GaplessUnstreamable"];
+            503: components["responses"]["GaplessUnavailable"];
+            default: components["responses"]["GaplessRefused"];
         };
     };
     optionsOfEvents: {
@@ -294,12 +341,20 @@ export interface operations {
             query?: {
                 /** @description Where to start: after a cursor or a number, at the `beginning` of what is retained, or at the `latest` event. Last-Event-ID wins over it. */
                 after?: components["parameters"]["GaplessAfter"];
+                /** @description What Last-Event-ID says, for clients that cannot send it; of several the last. The header wins. */
+                lastEventId?: components["parameters"]["GaplessLastEventIDQuery"];
+                /** @description The same, as some polyfills send it. */
+                "Last-Event-ID"?: components["parameters"]["GaplessLastEventIDParam"];
                 /** @description Only events of these topics; one that ends in * is a prefix. All filters must match. */
                 topic?: components["parameters"]["GaplessTopic"];
                 /** @description Only events of these types. */
                 type?: components["parameters"]["GaplessType"];
                 /** @description Only events of these keys. */
                 key?: components["parameters"]["GaplessKey"];
+                /** @description Ends the stream after so many events, when it is live, or after about a mebibyte: a page of the log. */
+                limit?: components["parameters"]["GaplessLimit"];
+                /** @description `only` asks for the bounds of the log as JSON instead of a stream. */
+                bounds?: components["parameters"]["GaplessBounds"];
                 /** @description `event` sends cdc.checkpoint for heartbeats, so that a page can notice a dead connection. */
                 heartbeat?: components["parameters"]["GaplessHeartbeat"];
                 /** @description `exact` sends every payload as dataBase64, byte by byte; refused where the server has an encoding of its own. */
@@ -323,6 +378,13 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description Of something before the handler, which itself refuses no preflight. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
         };
     };
     checkEvents: {
@@ -330,12 +392,20 @@ export interface operations {
             query?: {
                 /** @description Where to start: after a cursor or a number, at the `beginning` of what is retained, or at the `latest` event. Last-Event-ID wins over it. */
                 after?: components["parameters"]["GaplessAfter"];
+                /** @description What Last-Event-ID says, for clients that cannot send it; of several the last. The header wins. */
+                lastEventId?: components["parameters"]["GaplessLastEventIDQuery"];
+                /** @description The same, as some polyfills send it. */
+                "Last-Event-ID"?: components["parameters"]["GaplessLastEventIDParam"];
                 /** @description Only events of these topics; one that ends in * is a prefix. All filters must match. */
                 topic?: components["parameters"]["GaplessTopic"];
                 /** @description Only events of these types. */
                 type?: components["parameters"]["GaplessType"];
                 /** @description Only events of these keys. */
                 key?: components["parameters"]["GaplessKey"];
+                /** @description Ends the stream after so many events, when it is live, or after about a mebibyte: a page of the log. */
+                limit?: components["parameters"]["GaplessLimit"];
+                /** @description `only` asks for the bounds of the log as JSON instead of a stream. */
+                bounds?: components["parameters"]["GaplessBounds"];
                 /** @description `event` sends cdc.checkpoint for heartbeats, so that a page can notice a dead connection. */
                 heartbeat?: components["parameters"]["GaplessHeartbeat"];
                 /** @description `exact` sends every payload as dataBase64, byte by byte; refused where the server has an encoding of its own. */
@@ -353,6 +423,8 @@ export interface operations {
             /** @description The headers of the stream, without it. */
             200: {
                 headers: {
+                    /** @description Epoch, floor, head, and the last seq that was given out, with blanks between them. */
+                    "Gapless-Bounds"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -362,6 +434,7 @@ export interface operations {
             403: components["responses"]["GaplessRefused"];
             500: components["responses"]["GaplessUnstreamable"];
             503: components["responses"]["GaplessUnavailable"];
+            default: components["responses"]["GaplessRefused"];
         };
     };
 }

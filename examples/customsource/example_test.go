@@ -21,7 +21,10 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	events := cdc.Poll(src, nil)
+	events, err := cdc.Poll(src, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer func() { _ = events.Close() }()
 
 	ctx := context.Background()

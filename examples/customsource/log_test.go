@@ -14,7 +14,7 @@ func open(_ context.Context, at conformance.Place) (cdc.Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cdc.Poll(src, nil), nil
+	return cdc.Poll(src, nil)
 }
 
 func TestConformance(t *testing.T) {

@@ -81,7 +81,7 @@ func openShop(ctx context.Context, dsn string) (*shop, error) {
 	}
 	s := &shop{db: db}
 	if _, err = db.ExecContext(ctx, schema); err == nil {
-		s.log, err = sqllog.Open(ctx, db, &sqllog.Options{ListenDSN: dsn})
+		s.log, err = sqllog.Open(ctx, db, "change_log", &sqllog.Options{ListenDSN: dsn})
 	}
 	if err == nil {
 		err = s.log.Capture(ctx, sqllog.Table{Name: "stock"})

@@ -33,6 +33,7 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("/{file...}", a.page)
 	mux.HandleFunc("/events", a.events)
 	mux.HandleFunc("/healthz", a.healthz)
+	mux.HandleFunc("/openapi.json", describe(document()))
 	if a.status != nil {
 		mux.Handle("/status", a.status)
 	}
@@ -49,10 +50,10 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost:
 		a.append(w, r)
-	case http.MethodGet, http.MethodOptions:
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		a.stream.ServeHTTP(w, r)
 	default:
-		methodNotAllowed(w, r, "GET, OPTIONS, POST")
+		methodNotAllowed(w, r, "GET, HEAD, OPTIONS, POST")
 	}
 }
 
@@ -89,7 +90,7 @@ func (a *app) page(w http.ResponseWriter, r *http.Request) {
 		name = "index.html"
 	}
 	if _, err := fs.Stat(page, "page/"+name); err != nil || strings.Contains(name, "/") {
-		problem{Status: http.StatusNotFound, Detail: "There is nothing at " + r.URL.Path + ": use /, /events or /healthz."}.write(w)
+		problem{Status: http.StatusNotFound, Detail: "There is nothing at " + r.URL.Path + ": use /, /events, /healthz or /openapi.json."}.write(w)
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {

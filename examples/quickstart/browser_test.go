@@ -45,6 +45,39 @@ func TestThePageInABrowser(t *testing.T) {
 	b.Await(rows(".event.live", 2))
 	b.Await("document.getElementById('appended').textContent.startsWith('Appended as ')")
 
+	s = checkPauseAndKill(t, b, s, db)
+
+	t.Log("filtered")
+	b.Run("const f = document.getElementById('filter').elements; f.topic.value = 'ord*'; f.start.value = 'beginning'; document.querySelector('#filter .primary').click()", nil)
+	b.Await("document.body.dataset.state === 'live' && " + rows(".event", 3))
+
+	t.Log("a cursor of another log")
+	b.Run("const f = document.getElementById('filter').elements; f.topic.value = ''; f.start.value = 'cursor'; f.after.value = 'another.5'; document.querySelector('#filter .primary').click()", nil)
+	b.Await("document.body.dataset.state === 'live' && " + rows(".mark.reset", 1))
+
+	checkReadable(t, b)
+
+	t.Log("many: only the newest stay")
+	s.do(t, "POST", "/events", ndjsonType, strings.Repeat("{\"type\":\"many\"}\n", 3000))
+	b.Await("counts.live === 3000 && document.querySelectorAll('#events > li').length === 500")
+
+	checkWidths(t, b)
+	_ = b.Screenshot()
+}
+
+func checkWidths(t *testing.T, b *webdriver.Browser) {
+	t.Helper()
+	t.Log("narrow and wide, nothing is wider than the window")
+	for _, width := range []int{320, 390, 768, 1280} {
+		b.Resize(width, 844, width < 500)
+		b.Await("document.documentElement.scrollWidth <= innerWidth")
+	}
+}
+
+// checkPauseAndKill goes on after a pause, and after the server was killed and
+// started again, which it returns.
+func checkPauseAndKill(t *testing.T, b *webdriver.Browser, s *server, db string) *server {
+	t.Helper()
 	t.Log("paused: the stream is closed, and resumes from the cursor")
 	b.Run("document.getElementById('pause').click()", nil)
 	b.Await("document.body.dataset.state === 'paused'")
@@ -60,15 +93,11 @@ func TestThePageInABrowser(t *testing.T) {
 	s.append(t, `{"type":"after.restart"}`)
 	b.Await(rows(".event", 6))
 	b.Await("document.body.dataset.state === 'live' && counts.gaps === 0")
+	return s
+}
 
-	t.Log("filtered")
-	b.Run("const f = document.getElementById('filter').elements; f.topic.value = 'ord*'; f.start.value = 'beginning'; document.querySelector('#filter .primary').click()", nil)
-	b.Await("document.body.dataset.state === 'live' && " + rows(".event", 3))
-
-	t.Log("a cursor of another log")
-	b.Run("const f = document.getElementById('filter').elements; f.topic.value = ''; f.start.value = 'cursor'; f.after.value = 'another.5'; document.querySelector('#filter .primary').click()", nil)
-	b.Await("document.body.dataset.state === 'live' && " + rows(".mark.reset", 1))
-
+func checkReadable(t *testing.T, b *webdriver.Browser) {
+	t.Helper()
 	t.Log("readable in both schemes, and by keyboard")
 	b.Run("document.querySelectorAll('details.card').forEach((d) => { d.open = true })", nil)
 	for _, scheme := range []string{"dark", "light"} {
@@ -81,15 +110,4 @@ func TestThePageInABrowser(t *testing.T) {
 	b.Run("document.activeElement.blur()", nil)
 	b.Press(webdriver.Tab)
 	b.Await("document.activeElement.className === 'skip'")
-
-	t.Log("many: only the newest stay")
-	s.do(t, "POST", "/events", ndjsonType, strings.Repeat("{\"type\":\"many\"}\n", 3000))
-	b.Await("counts.live === 3000 && document.querySelectorAll('#events > li').length === 500")
-
-	t.Log("narrow and wide, nothing is wider than the window")
-	for _, width := range []int{320, 390, 768, 1280} {
-		b.Resize(width, 844, width < 500)
-		b.Await("document.documentElement.scrollWidth <= innerWidth")
-	}
-	_ = b.Screenshot()
 }

@@ -86,10 +86,8 @@ func position(cursor string) (epoch string, seq uint64) {
 // same, and followers that were open end with exactly the log.
 func TestKillDuringBulkAppends(t *testing.T) {
 	const (
-		rounds  = 2
-		writers = 4
-		bulk    = 200
-		large   = 30_000
+		rounds = 2
+		large  = 30_000
 	)
 	db := filepath.Join(t.TempDir(), "log.db")
 	s := start(t, db)
@@ -111,24 +109,11 @@ func TestKillDuringBulkAppends(t *testing.T) {
 	}
 
 	for round := range rounds {
-		var running sync.WaitGroup
-		var stop atomic.Bool
-		for w := range writers {
-			running.Go(func() {
-				for i := 0; !stop.Load(); i++ {
-					if w == 0 {
-						appendBulk(ctx, s.url, fmt.Sprintf("b%d-%d", round, i), bulk, acks)
-					} else {
-						appendSingle(ctx, s.url, fmt.Sprintf("s%d-%d-%d", round, w, i), acks)
-					}
-				}
-			})
-		}
+		stop := startWriters(ctx, s.url, round, acks)
 		want := acks.count() + 5*bulk
 		await(t, "acknowledged appends", func() bool { return acks.count() > want })
 		killInsideALargeAppend(t, s, fmt.Sprintf("l%d", round), large)
-		stop.Store(true)
-		running.Wait()
+		stop()
 		s = s.restart(t, db)
 		if got := s.health(t).Epoch; got != epoch {
 			t.Errorf("round %d: got epoch %s, want %s as before the kill", round, got, epoch)
@@ -143,6 +128,30 @@ func TestKillDuringBulkAppends(t *testing.T) {
 			continue
 		}
 		checkDeliveries(t, r.got, epoch, acks, large)
+	}
+}
+
+const bulk = 200 // events of a bulk append
+
+// startWriters starts one writer in bulk and three of single events; stop waits
+// for them.
+func startWriters(ctx context.Context, url string, round int, acks *acknowledged) (stop func()) {
+	var running sync.WaitGroup
+	var stopped atomic.Bool
+	for w := range 4 {
+		running.Go(func() {
+			for i := 0; !stopped.Load(); i++ {
+				if w == 0 {
+					appendBulk(ctx, url, fmt.Sprintf("b%d-%d", round, i), bulk, acks)
+				} else {
+					appendSingle(ctx, url, fmt.Sprintf("s%d-%d-%d", round, w, i), acks)
+				}
+			}
+		})
+	}
+	return func() {
+		stopped.Store(true)
+		running.Wait()
 	}
 }
 

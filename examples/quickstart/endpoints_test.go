@@ -22,12 +22,39 @@ type problem struct {
 
 func TestEveryRefusalIsAProblemThatSaysWhatToDo(t *testing.T) {
 	s := start(t, filepath.Join(t.TempDir(), "log.db"))
+	for _, c := range refusals() {
+		t.Run(c.name, func(t *testing.T) {
+			a := s.do(t, c.method, c.path, c.contentType, c.body)
+			if a.status != c.status {
+				t.Errorf("got status %d %s, want %d", a.status, a.body, c.status)
+			}
+			if got := a.header.Get("Content-Type"); got != "application/problem+json" {
+				t.Errorf("got Content-Type %q, want application/problem+json", got)
+			}
+			if c.status == 405 && a.header.Get("Allow") == "" {
+				t.Error("405 without Allow")
+			}
+			p := decode[problem](t, a.body)
+			if p.Status != c.status || p.Line != c.line || p.Title == "" || !strings.Contains(p.Detail, c.detail) {
+				t.Errorf("got %+v, want status %d, line %d, a title, and a detail with %q", p, c.status, c.line, c.detail)
+			}
+		})
+	}
+	if got := s.health(t); got.Head != 0 || got.Status != "ok" || got.Epoch == "" {
+		t.Errorf("after nothing but refusals: got %+v, want an empty log", got)
+	}
+}
+
+// refusal is a request and the problem that answers it.
+type refusal struct {
+	name, method, path, contentType, body string
+	status, line                          int
+	detail                                string // part of it
+}
+
+func refusals() []refusal {
 	big := strings.Repeat("x", 1<<20)
-	for _, c := range []struct {
-		name, method, path, contentType, body string
-		status, line                          int
-		detail                                string // part of it
-	}{
+	return []refusal{
 		{name: "form", method: "POST", path: "/events", contentType: "application/x-www-form-urlencoded", body: "{}", status: 415, detail: "send application/json"},
 		{name: "no type", method: "POST", path: "/events", body: "{}", status: 415, detail: "application/x-ndjson"},
 		{name: "odd type", method: "POST", path: "/events", contentType: ";;", body: "{}", status: 415, detail: "send application/json"},
@@ -56,26 +83,6 @@ func TestEveryRefusalIsAProblemThatSaysWhatToDo(t *testing.T) {
 		{name: "elsewhere", method: "GET", path: "/nothing", status: 404, detail: "/events"},
 		{name: "folder", method: "GET", path: "/page/index.html", status: 404, detail: "/events"},
 		{name: "bad cursor", method: "GET", path: "/events?after=!", status: 400, detail: ""},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			a := s.do(t, c.method, c.path, c.contentType, c.body)
-			if a.status != c.status {
-				t.Errorf("got status %d %s, want %d", a.status, a.body, c.status)
-			}
-			if got := a.header.Get("Content-Type"); got != "application/problem+json" {
-				t.Errorf("got Content-Type %q, want application/problem+json", got)
-			}
-			if c.status == 405 && a.header.Get("Allow") == "" {
-				t.Error("405 without Allow")
-			}
-			p := decode[problem](t, a.body)
-			if p.Status != c.status || p.Line != c.line || p.Title == "" || !strings.Contains(p.Detail, c.detail) {
-				t.Errorf("got %+v, want status %d, line %d, a title, and a detail with %q", p, c.status, c.line, c.detail)
-			}
-		})
-	}
-	if got := s.health(t); got.Head != 0 || got.Status != "ok" || got.Epoch == "" {
-		t.Errorf("after nothing but refusals: got %+v, want an empty log", got)
 	}
 }
 

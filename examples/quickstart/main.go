@@ -8,6 +8,7 @@
 //	GET  /events   the stream (server-sent events; ?after= &topic= &type= &key=)
 //	POST /events   append: application/json one event, application/x-ndjson one a line, all or none
 //	GET  /healthz  whether the log can be read, and its bounds
+//	GET  /openapi.json  all of this in OpenAPI 3.1
 //	GET  /status   with -status: charts of the streams, their lag, the last errors
 //
 // SIGINT and SIGTERM end it within a second with exit code 0; followers are
@@ -83,7 +84,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log, err := boltlog.Open(c.db, nil)
+	log, err := boltlog.OpenFile(ctx, c.db, "events", nil)
 	if err != nil {
 		return err
 	}
@@ -124,14 +125,14 @@ func serve(ctx context.Context, listener net.Listener, log *boltlog.Log, c confi
 		Handler:           app.routes(),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
+		ConnContext:       stream.ConnContext, // notices peers that vanished
 		BaseContext:       func(net.Listener) context.Context { return requests },
 	}
 	background, endBackground := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	if c.retain > 0 {
-		running.Go(func() {
-			// It ends with its context only: the options are right.
-			_ = cdc.Retain(background, stream.Hub(), &cdc.RetainOptions{MaxEvents: c.retain, Interval: time.Second, OnError: report})
+		running.Go(func() { // it ends with its context only: the options are right
+			_ = cdc.Retain(background, stream.Hub(), &cdc.RetainOptions{MaxEvents: c.retain, Interval: time.Second, OnError: stream.Report})
 		})
 	}
 	failed := make(chan error, 1)
@@ -167,7 +168,7 @@ func shutdown(server *http.Server, stream *sse.Handler, endRequests func()) erro
 	defer cancel()
 	time.AfterFunc(shutdownTime/2, endRequests)
 	drained := make(chan error, 1)
-	go func() { drained <- stream.Drain(ctx) }()
+	go func() { drained <- stream.Drain(ctx, 0) }()
 	err := errors.Join(server.Shutdown(ctx), <-drained)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = nil // whoever is still there is cut off now

@@ -84,11 +84,11 @@ func openApp(ctx context.Context, file string) (*app, error) {
 	if _, err := db.ExecContext(ctx, schema); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", file, err), a.close()) //nolint:contextcheck // it takes no time
 	}
-	a.log, err = sqllog.Open(ctx, db, &sqllog.Options{Columns: &sqllog.Columns{
+	a.log, err = sqllog.Open(ctx, db, "change_log", &sqllog.Options{Columns: &sqllog.Columns{
 		Seq: "seq", Topic: "project_id", Key: "session_id", Type: "type", Data: "payload", Time: "created_at",
 	}})
 	if err == nil {
-		a.stream, err = sse.NewHandler(a.log, &sse.Options{Compat: true, MaxReplay: 10_000})
+		a.stream, err = sse.NewHandler(a.log, &sse.Options{Compat: true, Replay: sse.Replay{Max: 10_000}})
 	}
 	if err != nil {
 		return nil, errors.Join(err, a.close()) //nolint:contextcheck // it takes no time

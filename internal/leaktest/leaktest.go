@@ -18,15 +18,16 @@ import (
 const Grace = 5 * time.Second
 
 // Main runs the tests and ends the process. It fails if they passed but left
-// goroutines behind, and prints the stack of each.
-func Main(m interface{ Run() int }) { os.Exit(run(m, os.Stderr)) }
+// goroutines behind, and prints the stack of each. Those that a library leaves
+// behind by itself are told apart by what foreign begins their stacks with.
+func Main(m interface{ Run() int }, foreign ...string) { os.Exit(run(m, os.Stderr, foreign...)) }
 
-func run(m interface{ Run() int }, w io.Writer) int {
+func run(m interface{ Run() int }, w io.Writer, foreign ...string) int {
 	code := m.Run()
 	if code != 0 || fuzzing() {
 		return code
 	}
-	leaked := Leaked(Grace)
+	leaked := Leaked(Grace, foreign...)
 	if len(leaked) == 0 {
 		return 0
 	}
@@ -36,11 +37,12 @@ func run(m interface{ Run() int }, w io.Writer) int {
 }
 
 // Leaked returns the stacks of the goroutines that are neither the caller nor
-// part of the runtime and of testing, once there are none or grace has passed.
-func Leaked(grace time.Duration) []string {
+// part of the runtime, of testing and of what is foreign, once there are none or
+// grace has passed.
+func Leaked(grace time.Duration, foreign ...string) []string {
 	deadline := time.Now().Add(grace)
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		stacks := interesting()
+		stacks := interesting(foreign)
 		if len(stacks) == 0 || time.Now().After(deadline) {
 			return stacks
 		}
@@ -65,7 +67,7 @@ var background = []string{
 	"testing.runFuzzing(",
 }
 
-func interesting() []string {
+func interesting(foreign []string) []string {
 	buf := make([]byte, 1<<20)
 	for {
 		n := runtime.Stack(buf, true)
@@ -79,7 +81,7 @@ func interesting() []string {
 	// The first stack is the caller's own.
 	for _, stack := range strings.Split(strings.TrimSpace(string(buf)), "\n\n")[1:] {
 		_, frames, _ := strings.Cut(stack, "\n")
-		if !startsWithAny(frames, background) {
+		if !startsWithAny(frames, background) && !startsWithAny(frames, foreign) {
 			stacks = append(stacks, stack)
 		}
 	}

@@ -66,8 +66,14 @@ func (m *MariaDB) Start(tb testing.TB) {
 // start runs the server on the port; nil means that the port is taken.
 func (m *MariaDB) start(tb testing.TB, port int) *process {
 	tb.Helper()
+	// A server that starts removes the temporary files of all that share its
+	// folder for them.
+	temporary := filepath.Join(m.folder, "tmp")
+	if err := os.MkdirAll(temporary, 0o700); err != nil {
+		tb.Fatal(err)
+	}
 	args := []string{
-		"--no-defaults", "--datadir=" + filepath.Join(m.folder, "data"), "--port=" + strconv.Itoa(port),
+		"--no-defaults", "--datadir=" + filepath.Join(m.folder, "data"), "--tmpdir=" + temporary, "--port=" + strconv.Itoa(port),
 		"--bind-address=127.0.0.1", "--socket=" + filepath.Join(m.folder, "s"), "--pid-file=" + filepath.Join(m.folder, "pid"),
 		"--innodb-flush-log-at-trx-commit=2", "--max-connections=300", "--skip-name-resolve",
 	}

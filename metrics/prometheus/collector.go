@@ -2,7 +2,7 @@
 // module of its own, so that only those who use it get its dependencies.
 //
 //	metrics := gaplessprom.New()
-//	handler, err := sse.NewHandler(log, &sse.Options{Observer: metrics})
+//	handler, err := sse.NewHandler(log, &sse.Options{Observer: metrics.Streams()})
 //	metrics.Watch(handler.Hub())
 //	prometheus.MustRegister(metrics)
 //
@@ -16,9 +16,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/transport/sse"
 )
 
-// Collector is a [cdc.Observer] and a [prometheus.Collector]. Use [New].
+// Collector is a [prometheus.Collector] of what its observer is told, of the
+// status of a Hub, and of workers. Use [New].
 type Collector struct {
 	streams prometheus.Gauge
 	opened  prometheus.Counter
@@ -27,19 +29,17 @@ type Collector struct {
 	events  *prometheus.CounterVec // by state
 	bytes   prometheus.Counter
 	delay   prometheus.Histogram
-	reads   *prometheus.CounterVec // by where from
-	errors  prometheus.Counter
 
 	hub                                 atomic.Pointer[cdc.Hub]
 	head, tail, lag, waiting, followers *prometheus.Desc
+	failing, reads, errors              *prometheus.Desc
+
+	workers *workers
 }
 
-var (
-	_ cdc.Observer         = (*Collector)(nil)
-	_ prometheus.Collector = (*Collector)(nil)
-)
+var _ prometheus.Collector = (*Collector)(nil)
 
-// New returns a collector to be given to a handler and to be registered.
+// New returns a collector to be registered, whose observer is for a handler.
 func New() *Collector {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
@@ -58,59 +58,50 @@ func New() *Collector {
 			Name: "gapless_delivery_seconds", Help: "Time from append to the end of the write to a live client.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
 		}),
-		reads:  by("gapless_hub_reads_total", "Reads of followers, from the tail in memory or the log.", "from"),
-		errors: counter("gapless_source_errors_total", "Failures of the log, met by followers or by the Hub."),
 
 		head:      prometheus.NewDesc("gapless_hub_head", "Newest seq that the Hub has.", nil, nil),
 		tail:      prometheus.NewDesc("gapless_hub_tail_bytes", "Bytes of events in the tail.", nil, nil),
 		lag:       prometheus.NewDesc("gapless_hub_lag_events", "Seqs that the slowest follower is behind the Hub.", nil, nil),
 		waiting:   prometheus.NewDesc("gapless_hub_lag_seconds", "Age of the oldest event that the slowest follower has not got; at least this, if it is behind the tail.", nil, nil),
 		followers: prometheus.NewDesc("gapless_hub_followers", "Followers of the Hub, streams or not.", nil, nil),
+		failing:   prometheus.NewDesc("gapless_hub_failing_seconds", "For how long the Hub has not been able to follow the log, 0 while it can; what it is behind is not known then.", nil, nil),
+		reads:     prometheus.NewDesc("gapless_hub_reads_total", "Reads of followers, from the tail in memory or the log.", []string{"from"}, nil),
+		errors:    prometheus.NewDesc("gapless_source_errors_total", "Failures of the log, met by followers or by the Hub.", nil, nil),
+
+		workers: newWorkers(),
 	}
 }
 
 // Watch adds the metrics of the Hub.
 func (c *Collector) Watch(hub *cdc.Hub) { c.hub.Store(hub) }
 
-// HubRead implements [cdc.Observer].
-func (c *Collector) HubRead(r cdc.HubRead) {
-	switch {
-	case r.Err != nil:
-		c.errors.Inc()
-	case r.Tail:
-		c.reads.WithLabelValues("tail").Inc()
-	default:
-		c.reads.WithLabelValues("log").Inc()
+// Streams returns the observer for the options of a handler.
+func (c *Collector) Streams() sse.Observer {
+	return sse.Observer{
+		StreamOpened: func(sse.StreamOpened) {
+			c.opened.Inc()
+			c.streams.Inc()
+		},
+		StreamSent: func(s sse.StreamSent) {
+			c.events.WithLabelValues(s.State.String()).Add(float64(s.Events))
+			c.bytes.Add(float64(s.Bytes))
+			if s.State == cdc.Live {
+				c.delay.Observe(s.Delay.Seconds())
+			}
+		},
+		StreamEnded: func(e sse.StreamEnded) {
+			if !e.Admitted {
+				c.refused.WithLabelValues(string(e.Reason)).Inc()
+				return
+			}
+			c.ended.WithLabelValues(string(e.Reason)).Inc()
+			c.streams.Dec()
+		},
 	}
-}
-
-// StreamOpened implements [cdc.Observer].
-func (c *Collector) StreamOpened() {
-	c.opened.Inc()
-	c.streams.Inc()
-}
-
-// StreamSent implements [cdc.Observer].
-func (c *Collector) StreamSent(s cdc.StreamSent) {
-	c.events.WithLabelValues(s.State.String()).Add(float64(s.Events))
-	c.bytes.Add(float64(s.Bytes))
-	if s.State == cdc.Live {
-		c.delay.Observe(s.Delay.Seconds())
-	}
-}
-
-// StreamEnded implements [cdc.Observer].
-func (c *Collector) StreamEnded(reason string, admitted bool) {
-	if !admitted {
-		c.refused.WithLabelValues(reason).Inc()
-		return
-	}
-	c.ended.WithLabelValues(reason).Inc()
-	c.streams.Dec()
 }
 
 func (c *Collector) parts() []prometheus.Collector {
-	return []prometheus.Collector{c.streams, c.opened, c.ended, c.refused, c.events, c.bytes, c.delay, c.reads, c.errors}
+	return []prometheus.Collector{c.streams, c.opened, c.ended, c.refused, c.events, c.bytes, c.delay, c.workers}
 }
 
 // Describe implements [prometheus.Collector].
@@ -118,7 +109,7 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	for _, p := range c.parts() {
 		p.Describe(out)
 	}
-	for _, d := range []*prometheus.Desc{c.head, c.tail, c.lag, c.waiting, c.followers} {
+	for _, d := range []*prometheus.Desc{c.head, c.tail, c.lag, c.waiting, c.followers, c.failing, c.reads, c.errors} {
 		out <- d
 	}
 }
@@ -128,10 +119,12 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	for _, p := range c.parts() {
 		p.Collect(out)
 	}
-	hub := c.hub.Load()
-	if hub == nil {
-		return
+	if hub := c.hub.Load(); hub != nil {
+		c.collectHub(hub, out)
 	}
+}
+
+func (c *Collector) collectHub(hub *cdc.Hub, out chan<- prometheus.Metric) {
 	s := hub.Status()
 	gauge := func(d *prometheus.Desc, v float64) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
@@ -145,4 +138,15 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(c.waiting, age)
 	gauge(c.followers, float64(s.Followers))
+	failing := 0.0
+	if !s.Failing.IsZero() {
+		failing = max(time.Nanosecond, time.Since(s.Failing)).Seconds()
+	}
+	gauge(c.failing, failing)
+	counter := func(d *prometheus.Desc, n uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	counter(c.reads, s.Hits, "tail")
+	counter(c.reads, s.Misses, "log")
+	counter(c.errors, s.Errors)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/gapless-go/gapless/cdc"
 )
@@ -34,7 +35,7 @@ func (l *Log) append(ctx context.Context, events []cdc.Event) (cdc.Receipt, erro
 	if err := l.alive(); err != nil {
 		return cdc.Receipt{}, err
 	}
-	if err := cdc.CheckAppend(events, l.options.MaxEventBytes); err != nil {
+	if err := cdc.CheckAppend(events, l.opts.MaxEventBytes); err != nil {
 		return cdc.Receipt{}, err
 	}
 	if len(events) == 0 {
@@ -43,12 +44,12 @@ func (l *Log) append(ctx context.Context, events []cdc.Event) (cdc.Receipt, erro
 	}
 	records, size := encodeAll(events)
 	receipt := new(cdc.Receipt) // not read while a commit is under way
-	err := l.submit(ctx, size, func(v *view) (err error) {
+	err := l.submit(ctx, &operation{log: l, bytes: size, run: func(v *view) (err error) {
 		*receipt, err = v.append(records)
 		return err
-	})
+	}})
 	switch {
-	case errors.Is(err, errUnderWay), errors.Is(err, errCommit):
+	case unknownOutcome(err):
 		return cdc.Receipt{}, fmt.Errorf("%w: %w", cdc.ErrUnknownOutcome, err)
 	case err != nil:
 		return cdc.Receipt{}, err
@@ -72,10 +73,10 @@ func (l *Log) appendTx(tx *bbolt.Tx, events []cdc.Event) (cdc.Receipt, error) {
 	if err := l.alive(); err != nil {
 		return cdc.Receipt{}, err
 	}
-	if err := cdc.CheckAppend(events, l.options.MaxEventBytes); err != nil {
+	if err := cdc.CheckAppend(events, l.opts.MaxEventBytes); err != nil {
 		return cdc.Receipt{}, err
 	}
-	v, err := l.inCallers(tx)
+	v, err := l.viewInCallers(tx)
 	if err != nil {
 		return cdc.Receipt{}, err
 	}
@@ -89,7 +90,7 @@ func (l *Log) appendTx(tx *bbolt.Tx, events []cdc.Event) (cdc.Receipt, error) {
 	}
 	// A wake-up without events: the hooks of two transactions may run in
 	// either order, because bbolt unlocks the writer before it calls them.
-	tx.OnCommit(l.wake.Notify)
+	tx.OnCommit(func() { l.store.notify(string(l.name)) })
 	return receipt, nil
 }
 
@@ -169,6 +170,19 @@ func (v *view) put(r record, now time.Time) (uint64, error) {
 		}
 	}
 	v.head = seq
-	v.clean = false
+	v.changed = true
 	return seq, nil
+}
+
+// viewInCallers finds the log in a write transaction of the caller.
+func (l *Log) viewInCallers(tx *bbolt.Tx) (*view, error) {
+	switch {
+	case tx == nil || tx.DB() == nil:
+		return nil, fmt.Errorf("the transaction has ended: %w", berrors.ErrTxClosed)
+	case tx.DB() != l.store.db:
+		return nil, fmt.Errorf("the transaction is of another DB (%s): begin one on this log's (%s)", tx.DB().Path(), l.store.db.Path())
+	case !tx.Writable():
+		return nil, fmt.Errorf("the transaction is read-only: use db.Update: %w", berrors.ErrTxNotWritable)
+	}
+	return l.viewIn(tx, false)
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,7 +80,7 @@ func TestAppendCopies(t *testing.T) {
 }
 
 func TestAppendRefuses(t *testing.T) {
-	l := open(t, newPath(t), &boltlog.Options{MaxEventBytes: 10})
+	l := open(t, newPath(t), &boltlog.FileOptions{Options: boltlog.Options{MaxEventBytes: 10}})
 	_, err := l.Append(t.Context(), ev("a"), ev("much too long"))
 	if large, ok := errors.AsType[*cdc.TooLargeError](err); !ok || large.Index != 1 || large.Max != 10 {
 		t.Errorf("got %v, want a TooLargeError of event 1", err)
@@ -148,7 +147,7 @@ func TestIdempotent(t *testing.T) {
 // TestAppendTx: in the caller's transaction or not at all.
 func TestAppendTx(t *testing.T) {
 	db := newDB(t)
-	l := on(t, db, "")
+	l := on(t, db, logName)
 	sub, err := l.Subscribe(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +198,7 @@ func TestAppendTx(t *testing.T) {
 
 func TestAppendTxRefuses(t *testing.T) {
 	db, other := newDB(t), newDB(t)
-	l := on(t, db, "")
+	l := on(t, db, logName)
 	ended, err := db.Begin(true)
 	if err != nil {
 		t.Fatal(err)
@@ -234,7 +233,7 @@ func TestAppendTxRefuses(t *testing.T) {
 // certain, and takes nobody with it.
 func TestCancelWhileWaiting(t *testing.T) {
 	db := newDB(t)
-	l := on(t, db, "")
+	l := on(t, db, logName)
 	tx, err := db.Begin(true) // holds the write lock
 	if err != nil {
 		t.Fatal(err)
@@ -274,7 +273,7 @@ func TestCancelWhileWaiting(t *testing.T) {
 // enlarge the map, in the middle of its commit.
 func TestUnknownOutcome(t *testing.T) {
 	db := newDB(t)
-	l := on(t, db, "")
+	l := on(t, db, logName)
 	reader, err := db.Begin(false)
 	if err != nil {
 		t.Fatal(err)
@@ -305,7 +304,7 @@ func TestUnknownOutcome(t *testing.T) {
 // TestFileFull: the one append that does not fit fails, with nothing lost.
 func TestFileFull(t *testing.T) {
 	db := newDB(t)
-	l := on(t, db, "")
+	l := on(t, db, logName)
 	db.MaxSize = 256 << 10
 	tx, err := db.Begin(true) // so that all three share a commit
 	if err != nil {
@@ -327,82 +326,5 @@ func TestFileFull(t *testing.T) {
 	callers.Wait()
 	if b := bounds(t, l); b.Head != 2 || len(all(t, l, 10)) != 2 {
 		t.Errorf("got head %d, want the 2 small events", b.Head)
-	}
-}
-
-// TestConcurrent: 8 goroutines append batches while a reader reads. Batches
-// stay together, each goroutine's are in order, nothing is missing or seen early.
-func TestConcurrent(t *testing.T) {
-	const writers, batches, size = 8, 60, 3
-	l := newLog(t)
-	var callers sync.WaitGroup
-	for w := range writers {
-		callers.Go(func() {
-			for b := range batches {
-				events := make([]cdc.Event, size)
-				for i := range events {
-					events[i] = ev("%d %d", w, b*size+i)
-				}
-				r, err := l.Append(context.Background(), events...)
-				if err != nil || r.Seqs[size-1] != r.Seqs[0]+size-1 {
-					t.Errorf("got seqs %v, %v; want adjacent ones", r.Seqs, err)
-					return
-				}
-			}
-		})
-	}
-	c := cdc.Cursor{Epoch: bounds(t, l).Epoch}
-	var next [writers]int
-	for c.Seq < writers*batches*size && !t.Failed() {
-		p, err := l.Read(t.Context(), c, 7)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range p.Events {
-			var w, n int
-			if _, err := fmt.Sscan(string(e.Data), &w, &n); err != nil || n != next[w] || e.Seq != c.Seq+1 {
-				t.Fatalf("got event %d %q after %d, want number %d of writer %d", e.Seq, e.Data, c.Seq, next[w], w)
-			}
-			next[w]++
-			c = e.Cursor(c.Epoch)
-		}
-	}
-	callers.Wait()
-}
-
-// TestCloseBesideAppends: each append is acknowledged and there, or refused,
-// and nothing is written after Close has returned.
-func TestCloseBesideAppends(t *testing.T) {
-	db := newDB(t)
-	l, other := on(t, db, ""), on(t, db, "")
-	var acked atomic.Uint64
-	started := make(chan struct{}, 8000)
-	var callers sync.WaitGroup
-	for range 8 {
-		callers.Go(func() {
-			for range 1000 {
-				_, err := l.Append(context.Background(), ev("x"))
-				if errors.Is(err, cdc.ErrClosed) {
-					return
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				acked.Add(1)
-				started <- struct{}{}
-			}
-		})
-	}
-	for range 20 {
-		<-started
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	closed := bounds(t, other).Head
-	callers.Wait()
-	if head := bounds(t, other).Head; head != closed || head != acked.Load() {
-		t.Errorf("got head %d, %d when Close returned; want the %d acknowledged appends", head, closed, acked.Load())
 	}
 }

@@ -115,53 +115,59 @@ func BenchmarkAppend100(b *testing.B) {
 }
 
 func BenchmarkRead(b *testing.B) {
-	const events, page = 100_000, 1000
-	l := open(b, newPath(b), &boltlog.Options{NoSync: true})
-	batch := make([]cdc.Event, page)
+	l := open(b, newPath(b), &boltlog.FileOptions{NoSync: true})
+	batch := make([]cdc.Event, benchPage)
 	for i := range batch {
 		batch[i] = cdc.Event{Topic: "orders", Type: "order.created", Key: "17", Data: payload}
 	}
-	for range events / page {
+	for range benchEvents / benchPage {
 		if _, err := l.Append(b.Context(), batch...); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.Run("log", func(b *testing.B) {
-		n := 0
-		start := cdc.Cursor{Epoch: bounds(b, l).Epoch}
-		c := start
-		for b.Loop() {
-			p, err := l.Read(b.Context(), c, page)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if n += len(p.Events); p.Next == events {
-				p.Next = 0
-			}
-			c.Seq = p.Next
+	b.Run("log", func(b *testing.B) { readPages(b, l) })
+	b.Run("cursor", func(b *testing.B) { copyValues(b, l.DB()) })
+}
+
+const benchEvents, benchPage = 100_000, 1000
+
+func readPages(b *testing.B, l *boltlog.Log) {
+	n := 0
+	start := cdc.Cursor{Epoch: bounds(b, l).Epoch}
+	c := start
+	for b.Loop() {
+		p, err := l.Read(b.Context(), c, benchPage)
+		if err != nil {
+			b.Fatal(err)
 		}
-		report(b, n)
-	})
-	b.Run("cursor", func(b *testing.B) { // bbolt alone, the value copied
-		n, next := 0, uint64(1)
-		for b.Loop() {
-			err := l.DB().View(func(tx *bbolt.Tx) error {
-				c := tx.Bucket([]byte(boltlog.DefaultName)).Bucket([]byte("events")).Cursor()
-				k, v := c.Seek(binary.BigEndian.AppendUint64(nil, next))
-				for i := 0; i < page && k != nil; i++ {
-					_ = bytes.Clone(v)
-					n++
-					k, v = c.Next()
-				}
-				return nil
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
-			if next += page; next > events {
-				next = 1
-			}
+		if n += len(p.Events); p.Next == benchEvents {
+			p.Next = 0
 		}
-		report(b, n)
-	})
+		c.Seq = p.Next
+	}
+	report(b, n)
+}
+
+// copyValues reads with bbolt alone.
+func copyValues(b *testing.B, db *bbolt.DB) {
+	n, next := 0, uint64(1)
+	for b.Loop() {
+		err := db.View(func(tx *bbolt.Tx) error {
+			c := tx.Bucket([]byte(logName)).Bucket([]byte("events")).Cursor()
+			k, v := c.Seek(binary.BigEndian.AppendUint64(nil, next))
+			for i := 0; i < benchPage && k != nil; i++ {
+				_ = bytes.Clone(v)
+				n++
+				k, v = c.Next()
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if next += benchPage; next > benchEvents {
+			next = 1
+		}
+	}
+	report(b, n)
 }

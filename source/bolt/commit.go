@@ -8,14 +8,13 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 )
 
 const (
 	// One commit takes at most about this much, so that the first caller in it
 	// does not wait for ever more to join.
-	commitOps   = 4096
-	commitBytes = 16 << 20
+	commitOperations = 4096
+	commitBytes      = 16 << 20
 
 	// commitGrace is how long a caller whose ctx has ended waits for a commit
 	// that is under way: long enough for an fsync, so that an unknown outcome
@@ -23,15 +22,11 @@ const (
 	commitGrace = time.Second
 )
 
-var (
-	// errUnderWay: ctx ended during a commit that did not end within commitGrace.
-	errUnderWay = errors.New("the commit was still under way")
-	// errCommit: bbolt's commit failed where it may have been written.
-	errCommit = errors.New("the commit failed")
-)
+// operation is one caller's part of a shared commit.
+type operation struct {
+	log    *Log
+	create bool // the log's bucket, if there is none
 
-// op is one caller's part of a shared commit.
-type op struct {
 	// run does the work in the transaction, alone or between others. It may be
 	// called again after a rollback.
 	run   func(v *view) error
@@ -39,175 +34,187 @@ type op struct {
 	done  chan error // gets the one outcome; has room for it
 }
 
-// submit has run called in a write transaction that is shared with other
+// submit has o.run called in a write transaction that is shared with other
 // callers, and returns when that is committed. If ctx ends before the
 // transaction has begun, run was not called and the error is ctx's cause.
-func (l *Log) submit(ctx context.Context, bytes int, run func(v *view) error) error {
+func (l *Log) submit(ctx context.Context, o *operation) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	o := &op{run: run, bytes: bytes, done: make(chan error, 1)}
-	if err := l.enqueue(o); err != nil {
+	if l.store.insideHandler(ctx) {
+		return errInHandler
+	}
+	o.done = make(chan error, 1)
+	if err := l.store.enqueue(o); err != nil {
 		return err
 	}
+	patience := commitGrace
 	select {
 	case err := <-o.done:
 		return err
 	case <-ctx.Done():
+	case <-l.ended:
+		patience = closeGrace
 	}
-	if l.withdraw(o) {
+	if l.store.withdraw(o) {
 		return context.Cause(ctx)
 	}
-	grace := time.NewTimer(commitGrace)
-	defer grace.Stop()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	select {
 	case err := <-o.done:
 		return err
-	case <-grace.C:
-		return fmt.Errorf("%w %v after the context had ended: %w", errUnderWay, commitGrace, context.Cause(ctx))
+	case <-timer.C:
 	}
+	if err := l.alive(); err != nil {
+		return fmt.Errorf("%w %v after Close: %w", errUnderWay, patience, err)
+	}
+	return fmt.Errorf("%w %v after the context had ended: %w", errUnderWay, patience, context.Cause(ctx))
 }
 
-func (l *Log) enqueue(o *op) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.aliveLocked(); err != nil {
+func (s *Store) enqueue(o *operation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := o.log.aliveLocked(); err != nil {
 		return err
 	}
-	l.queue = append(l.queue, o)
-	if !l.committing {
-		l.committing = true
-		l.running.Go(l.commitLoop)
+	s.queue = append(s.queue, o)
+	if !s.committing {
+		s.committing = true
+		go s.commitLoop() // Close waits for each commit, by Log.inCommit
 	}
 	return nil
 }
 
-// withdraw reports whether the op was still in the queue, and takes it out.
-func (l *Log) withdraw(o *op) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	i := slices.Index(l.queue, o)
+// withdraw reports whether the operation was still in the queue, and takes it out.
+func (s *Store) withdraw(o *operation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(s.queue, o)
 	if i < 0 {
 		return false
 	}
-	l.queue = slices.Delete(l.queue, i, i+1)
+	s.queue = slices.Delete(s.queue, i, i+1)
 	return true
-}
-
-// take removes from the queue what still fits into a commit that holds batch,
-// and appends it to batch. An empty batch gets one op whatever its size.
-func (l *Log) take(batch []*op, bytes *int) []*op {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := 0
-	for _, o := range l.queue {
-		if len(batch) > 0 && (len(batch) >= commitOps || *bytes+o.bytes > commitBytes) {
-			break
-		}
-		batch = append(batch, o)
-		*bytes += o.bytes
-		n++
-	}
-	l.queue = slices.Delete(l.queue, 0, n)
-	return batch
 }
 
 // commitLoop commits what is in the queue until that is empty. There is at
 // most one, and none while nobody appends.
-func (l *Log) commitLoop() {
+func (s *Store) commitLoop() {
 	for {
-		l.mu.Lock()
-		if len(l.queue) == 0 {
-			l.committing = false
-			l.mu.Unlock()
+		s.mu.Lock()
+		if len(s.queue) == 0 {
+			s.committing = false
+			s.mu.Unlock()
 			return
 		}
-		l.mu.Unlock()
-		l.commitQueued()
+		s.mu.Unlock()
+		s.commitQueued()
 	}
 }
 
 // commitQueued makes one commit, of whatever is in the queue once bbolt's
 // write lock is won, and of what arrives until it is written.
-func (l *Log) commitQueued() {
-	var batch []*op
-	size := 0
-	err := l.transact(func(v *view) error {
-		done := 0
-		for {
-			if batch = l.take(batch, &size); len(batch) == done {
-				return nil
-			}
-			for ; done < len(batch); done++ {
-				if err := batch[done].run(v); err != nil {
+func (s *Store) commitQueued() {
+	var b batch
+	err := s.transact(&b, func() error {
+		for ran := 0; s.take(&b); {
+			for ; ran < len(b.operations); ran++ {
+				if err := b.run(b.operations[ran]); err != nil {
 					return err
 				}
 			}
 		}
+		return nil
 	})
-	if len(batch) == 0 { // no transaction, or all have withdrawn
-		if err != nil {
-			batch = l.take(nil, &size)
-		}
+	if err != nil && len(b.operations) == 0 { // there was no transaction
+		s.take(&b)
 	}
-	if len(batch) > 1 && err != nil && !errors.Is(err, errCommit) {
-		// Nothing was written: each gets an outcome of its own.
-		for _, o := range batch {
-			o.done <- l.transact(o.run)
+	share := len(b.operations) > 1 && err != nil && !errors.Is(err, errCommit)
+	for _, o := range b.operations {
+		outcome := err
+		if share { // nothing was written: each gets an outcome of its own
+			alone := batch{}
+			outcome = s.transact(&alone, func() error { return alone.run(o) })
 		}
-		return
-	}
-	for _, o := range batch {
-		o.done <- err
+		o.done <- outcome
+		o.log.inCommit.Done()
 	}
 }
 
-// transact runs fn in a write transaction, commits it and wakes the
-// subscriptions. An error that is not errCommit means that nothing was written.
-func (l *Log) transact(fn func(v *view) error) error {
-	tx, err := l.db.Begin(true)
+// take moves from the queue to the batch what still fits into its commit, and
+// reports whether that was anything. An empty batch gets one operation whatever
+// its size.
+func (s *Store) take(b *batch) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, o := range s.queue {
+		if len(b.operations) > 0 && (len(b.operations) >= commitOperations || b.bytes+o.bytes > commitBytes) {
+			break
+		}
+		o.log.inCommit.Add(1)
+		b.operations = append(b.operations, o)
+		b.bytes += o.bytes
+		n++
+	}
+	s.queue = slices.Delete(s.queue, 0, n)
+	return n > 0
+}
+
+// batch is one write transaction of many callers.
+type batch struct {
+	tx         *bbolt.Tx
+	views      map[string]*view // by the name of the log
+	operations []*operation
+	bytes      int
+}
+
+// transact runs fn in a write transaction, commits it if there is something to
+// write and wakes the subscriptions. An error that is not errCommit means that
+// nothing was written.
+func (s *Store) transact(b *batch, fn func() error) error {
+	tx, err := s.db.Begin(true)
 	if err != nil {
-		return l.explain(err)
+		return s.explainBegin(err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it says only that
-	v, err := l.in(tx)
-	if err != nil {
+	b.tx, b.views = tx, map[string]*view{}
+	if err := fn(); err != nil {
 		return err
 	}
-	if err := fn(v); err != nil {
-		return err
+	changed := false
+	for _, v := range b.views {
+		if changed = changed || v.changed; v.changed {
+			if err := v.save(); err != nil {
+				return err
+			}
+		}
 	}
-	if v.clean {
+	if !changed {
 		return nil
-	}
-	if err := v.save(); err != nil {
-		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return explainCommit(err)
 	}
-	l.wake.Notify()
+	for name, v := range b.views {
+		if v.changed {
+			s.notify(name)
+		}
+	}
 	return nil
 }
 
-// explainCommit tells a commit that was refused from one that may have been
-// written: bbolt does not say which of its writes failed.
-func explainCommit(err error) error {
-	if errors.Is(err, berrors.ErrMaxSizeReached) {
-		return fmt.Errorf("the file has reached the DB's MaxSize: trim the log, or raise it: %w", err)
+// run does one operation on the view that its log has in this transaction.
+func (b *batch) run(o *operation) error {
+	v := b.views[string(o.log.name)]
+	if v == nil {
+		var err error
+		if v, err = o.log.viewIn(b.tx, o.create); err != nil {
+			return err
+		}
+		b.views[string(o.log.name)] = v
 	}
-	return fmt.Errorf("%w: check the disk: %w", errCommit, err)
-}
-
-// inCallers finds the log in a write transaction of the caller.
-func (l *Log) inCallers(tx *bbolt.Tx) (*view, error) {
-	switch {
-	case tx == nil || tx.DB() == nil:
-		return nil, fmt.Errorf("the transaction has ended: %w", berrors.ErrTxClosed)
-	case tx.DB() != l.db:
-		return nil, fmt.Errorf("the transaction is of another DB (%s): begin one on this log's (%s)", tx.DB().Path(), l.db.Path())
-	case !tx.Writable():
-		return nil, fmt.Errorf("the transaction is read-only: use db.Update: %w", berrors.ErrTxNotWritable)
-	}
-	return l.in(tx)
+	v.events.FillPercent = o.log.opts.FillPercent // of this Log: another of the name may have its own
+	return o.run(v)
 }

@@ -16,10 +16,10 @@ import (
 )
 
 func harness() conformance.Harness {
-	open := func(_ context.Context, at conformance.Place) (cdc.Log, error) {
-		return boltlog.Open(filepath.Join(at.Dir, "log.db"), nil)
+	open := func(ctx context.Context, at conformance.Place) (cdc.Log, error) {
+		return boltlog.OpenFile(ctx, filepath.Join(at.Dir, "log.db"), logName, nil)
 	}
-	return conformance.Harness{Open: open, Reopen: open, Begin: begin, Rewind: rewind, Crash: conformance.CrashSelf("TestConformance"), Bubble: true}
+	return conformance.Harness{Open: open, Reopen: open, Begin: begin, Rewind: rewind, BreakEvent: breakEvent, Lock: lock, Crash: conformance.CrashSelf("TestConformance"), Bubble: true}
 }
 
 // rewind puts back what the log's bucket held at seq, under the open Log: the
@@ -28,7 +28,7 @@ func rewind(_ context.Context, _ conformance.Place, log cdc.Log, seq uint64) err
 	l := log.(*boltlog.Log)
 	head := binary.BigEndian.AppendUint64(nil, seq)
 	return l.DB().Update(func(tx *bbolt.Tx) error {
-		root := tx.Bucket([]byte(boltlog.DefaultName))
+		root := tx.Bucket([]byte(logName))
 		return errors.Join(
 			remove(root.Bucket([]byte("events")), func(key, _ []byte) bool { return bytes.Compare(key, head) > 0 }),
 			remove(root.Bucket([]byte("ids")), func(_, value []byte) bool { return bytes.Compare(value, head) > 0 }),
@@ -56,6 +56,27 @@ func begin(_ context.Context, log cdc.Log) (conformance.Tx, error) {
 	l := log.(*boltlog.Log)
 	tx, err := l.DB().Begin(true)
 	return transaction{tx, l}, err
+}
+
+// breakEvent puts something that is no record where the event was.
+func breakEvent(_ context.Context, _ conformance.Place, log cdc.Log, seq uint64) (func(), error) {
+	l, key := log.(*boltlog.Log), binary.BigEndian.AppendUint64(nil, seq)
+	var record []byte
+	put := func(value []byte) error {
+		return l.DB().Update(func(tx *bbolt.Tx) error {
+			events := tx.Bucket([]byte(logName)).Bucket([]byte("events"))
+			record = bytes.Clone(events.Get(key))
+			return events.Put(key, value)
+		})
+	}
+	err := put([]byte("no record"))
+	return func() { _ = put(record) }, err
+}
+
+// lock holds the file's only write transaction, as the application may.
+func lock(_ context.Context, _ conformance.Place, log cdc.Log) (func(), error) {
+	tx, err := log.(*boltlog.Log).DB().Begin(true)
+	return func() { _ = tx.Rollback() }, err
 }
 
 type transaction struct {

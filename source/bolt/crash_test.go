@@ -17,7 +17,7 @@ const crashEnv = "GAPLESS_BOLT_CRASH_CHILD"
 // crashChild appends until it is killed, and prints each acknowledged seq with
 // its text in one write.
 func crashChild(path string) {
-	l, err := boltlog.Open(path, nil)
+	l, err := boltlog.OpenFile(context.Background(), path, logName, nil)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -53,7 +53,7 @@ func TestKill(t *testing.T) {
 			}
 			acked[seq] = text
 		}
-		l, err := boltlog.Open(path, nil)
+		l, err := boltlog.OpenFile(context.Background(), path, logName, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

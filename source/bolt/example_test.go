@@ -22,12 +22,12 @@ func temporary() (path string, remove func()) {
 	return filepath.Join(dir, "log.db"), func() { _ = os.RemoveAll(dir) }
 }
 
-func ExampleOpen() {
+func ExampleOpenFile() {
 	path, remove := temporary()
 	defer remove()
 	ctx := context.Background()
 
-	log, err := boltlog.Open(path, nil)
+	log, err := boltlog.OpenFile(ctx, path, "orders", nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -58,6 +58,7 @@ func ExampleOpen() {
 func ExampleLog_AppendTx() {
 	path, remove := temporary()
 	defer remove()
+	ctx := context.Background()
 
 	db, err := bbolt.Open(path, 0o600, nil)
 	if err != nil {
@@ -65,7 +66,7 @@ func ExampleLog_AppendTx() {
 		return
 	}
 	defer func() { _ = db.Close() }()
-	log, err := boltlog.New(db, "changes", nil)
+	log, err := boltlog.Open(ctx, db, "changes", nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -92,7 +93,7 @@ func ExampleLog_AppendTx() {
 	}
 	fmt.Println(order("17", 9))
 	fmt.Println(order("18", -1))
-	bounds, err := log.Bounds(context.Background())
+	bounds, err := log.Bounds(ctx)
 	fmt.Println(bounds.Head, err)
 	// Output:
 	// <nil>
@@ -106,7 +107,7 @@ func ExampleLog_Renew() {
 	defer remove()
 	ctx := context.Background()
 
-	log, err := boltlog.Open(path, nil) // the copy from the backup
+	log, err := boltlog.OpenFile(ctx, path, "orders", nil) // the copy from the backup
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -15,30 +15,18 @@ import (
 func TestFollow(t *testing.T) {
 	const writers, each = 4, 100
 	db := newDB(t)
-	l := on(t, db, "")
-	hub := cdc.NewHub(l, nil)
+	l := on(t, db, logName)
+	hub, err := cdc.NewHub(l, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer func() { _ = hub.Close() }()
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var all sync.WaitGroup
 	for name, log := range map[string]cdc.Log{"log": l, "hub": hub} {
-		all.Go(func() {
-			seen := uint64(0)
-			for batch, err := range cdc.Follow(ctx, log, cdc.Beginning, nil) {
-				if err != nil {
-					t.Errorf("%s: %v", name, err)
-				}
-				for _, e := range batch.Events {
-					if seen++; e.Seq != seen {
-						t.Errorf("%s: got event %d, want %d", name, e.Seq, seen)
-					}
-				}
-				if seen == writers*each {
-					return
-				}
-			}
-		})
+		all.Go(func() { followDense(ctx, t, name, log, writers*each) })
 	}
 	for w := range writers {
 		all.Go(func() {
@@ -61,6 +49,25 @@ func TestFollow(t *testing.T) {
 	all.Wait()
 }
 
+// followDense follows until the last seq, and wants each up to it once.
+func followDense(ctx context.Context, t *testing.T, name string, log cdc.Log, last uint64) {
+	t.Helper()
+	seen := uint64(0)
+	for batch, err := range cdc.Follow(ctx, log, cdc.Beginning(), nil) {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, e := range batch.Events {
+			if seen++; e.Seq != seen {
+				t.Errorf("%s: got event %d, want %d", name, e.Seq, seen)
+			}
+		}
+		if seen == last {
+			return
+		}
+	}
+}
+
 // TestNoReadTransactionIsHeld while a page is delivered.
 func TestNoReadTransactionIsHeld(t *testing.T) {
 	l := newLog(t)
@@ -68,7 +75,7 @@ func TestNoReadTransactionIsHeld(t *testing.T) {
 		add(t, l, fmt.Sprint(i))
 	}
 	n := 0
-	for batch, err := range cdc.Follow(t.Context(), l, cdc.Beginning, &cdc.FollowOptions{PageSize: 2}) {
+	for batch, err := range cdc.Follow(t.Context(), l, cdc.Beginning(), &cdc.FollowOptions{PageSize: 2}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -41,7 +41,7 @@ type view struct {
 	epoch             string
 	floor, head       uint64
 	saved             [2]uint64 // floor and head as stored
-	clean             bool      // nothing was written: no commit is needed
+	changed           bool      // something was written: a commit is needed
 }
 
 // create writes an empty log with a new epoch.
@@ -63,18 +63,24 @@ func create(tx *bbolt.Tx, name []byte) error {
 	)
 }
 
-// in finds the log in a transaction.
-func (l *Log) in(tx *bbolt.Tx) (*view, error) {
-	root := tx.Bucket(l.name)
+// viewIn finds the log in a transaction.
+func (l *Log) viewIn(tx *bbolt.Tx, mayCreate bool) (*view, error) {
+	root, created := tx.Bucket(l.name), false
+	if root == nil && mayCreate {
+		if err := create(tx, l.name); err != nil {
+			return nil, err
+		}
+		root, created = tx.Bucket(l.name), true
+	}
 	if root == nil {
-		return nil, fmt.Errorf("bucket %q was deleted from the file: open the log again to begin a new one", l.name)
+		return nil, fmt.Errorf("bucket %q was deleted: %w", l.name, cdc.ErrDeleted)
 	}
 	if err := checkFormat(l.name, root); err != nil {
 		return nil, err
 	}
 	v := &view{
 		root: root, events: root.Bucket(bucketEvents), ids: root.Bucket(bucketIDs),
-		epoch: string(root.Get(keyEpoch)), clean: true,
+		epoch: string(root.Get(keyEpoch)), changed: created,
 	}
 	floor, head := root.Get(keyFloor), root.Get(keyHead)
 	if v.events == nil || v.ids == nil || len(floor) != 8 || len(head) != 8 || !cdc.ValidEpoch(v.epoch) {
@@ -82,7 +88,7 @@ func (l *Log) in(tx *bbolt.Tx) (*view, error) {
 	}
 	v.floor, v.head = binary.BigEndian.Uint64(floor), binary.BigEndian.Uint64(head)
 	v.saved = [2]uint64{v.floor, v.head}
-	v.events.FillPercent = l.options.FillPercent
+	v.events.FillPercent = l.opts.FillPercent
 	return v, nil
 }
 

@@ -53,10 +53,18 @@ func leaked(patience time.Duration) string {
 	}
 }
 
+// logName is the log's name where a test does not care.
+const logName = "events"
+
 // open opens a log that is closed with the test.
-func open(t testing.TB, path string, options *boltlog.Options) *boltlog.Log {
+func open(t testing.TB, path string, opts *boltlog.FileOptions) *boltlog.Log {
 	t.Helper()
-	l, err := boltlog.Open(path, options)
+	return openNamed(t, path, logName, opts)
+}
+
+func openNamed(t testing.TB, path, name string, opts *boltlog.FileOptions) *boltlog.Log {
+	t.Helper()
+	l, err := boltlog.OpenFile(t.Context(), path, name, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +103,7 @@ func newDB(t testing.TB) *bbolt.DB {
 
 func on(t testing.TB, db *bbolt.DB, name string) *boltlog.Log {
 	t.Helper()
-	l, err := boltlog.New(db, name, nil)
+	l, err := boltlog.Open(t.Context(), db, name, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ const lockEnv = "GAPLESS_BOLT_LOCK_CHILD"
 
 // lockChild holds the file open until its stdin is closed.
 func lockChild(path string) {
-	l, err := boltlog.Open(path, nil)
+	l, err := boltlog.OpenFile(context.Background(), path, logName, nil)
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -39,8 +39,8 @@ func lockChild(path string) {
 func wantLocked(t *testing.T, path string) {
 	t.Helper()
 	begin := time.Now()
-	_, err := boltlog.Open(path, &boltlog.Options{LockTimeout: 200 * time.Millisecond})
-	wantErr(t, err, "bolt: open", path, "locked", "200ms", "New")
+	_, err := boltlog.OpenFile(t.Context(), path, logName, &boltlog.FileOptions{LockTimeout: 200 * time.Millisecond})
+	wantErr(t, err, "bolt: open", path, "locked", "200ms", "Store")
 	if !errors.Is(err, berrors.ErrTimeout) {
 		t.Errorf("got %v, want bbolt's ErrTimeout in it", err)
 	}
@@ -90,54 +90,29 @@ func TestOpenLockedByAnotherProcess(t *testing.T) {
 
 // TestOpenRefuses what is no log, and leaves it as it was.
 func TestOpenRefuses(t *testing.T) {
-	text := func(n int) func(t *testing.T, path string) {
-		return func(t *testing.T, path string) {
-			if err := os.WriteFile(path, bytes.Repeat([]byte("not bbolt\n"), n), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	bucket := func(key, value string) func(t *testing.T, path string) {
-		return func(t *testing.T, path string) {
-			db, err := bbolt.Open(path, 0o600, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = db.Update(func(tx *bbolt.Tx) error {
-				b, err := tx.CreateBucket([]byte(boltlog.DefaultName))
-				if err != nil || key == "" {
-					return err
-				}
-				return b.Put([]byte(key), []byte(value))
-			})
-			if err := errors.Join(err, db.Close()); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
 	for _, tc := range []struct {
 		name string
 		make func(t *testing.T, path string)
 		want []string
 	}{
-		{"short text", text(3), []string{"no bbolt file", "another path"}},
-		{"long text", text(5000), []string{"no bbolt file", "another path"}},
+		{"short text", textFile(3), []string{"no bbolt file", "another path"}},
+		{"long text", textFile(5000), []string{"no bbolt file", "another path"}},
 		{"folder", func(t *testing.T, path string) {
 			if err := os.Mkdir(path, 0o700); err != nil {
 				t.Fatal(err)
 			}
 		}, []string{"is a directory"}},
-		{"bucket of the application", bucket("user", "x"), []string{`"gapless"`, "no Gapless log", "another name"}},
-		{"empty bucket", bucket("", ""), []string{"no Gapless log"}},
-		{"newer version", bucket("format", "gapless log 7"), []string{"version 7", "reads version 1"}},
-		{"no version", bucket("format", "gapless log "), []string{"reads version 1"}},
-		{"parts missing", bucket("format", "gapless log 1"), []string{"damaged", "backup"}},
+		{"bucket of the application", fileWithBucket("user", "x"), []string{`"events"`, "no Gapless log", "another name"}},
+		{"empty bucket", fileWithBucket("", ""), []string{"no Gapless log"}},
+		{"newer version", fileWithBucket("format", "gapless log 7"), []string{"version 7", "reads version 1"}},
+		{"no version", fileWithBucket("format", "gapless log "), []string{"reads version 1"}},
+		{"parts missing", fileWithBucket("format", "gapless log 1"), []string{"damaged", "backup"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := newPath(t)
 			tc.make(t, path)
 			before, _ := os.ReadFile(path)
-			_, err := boltlog.Open(path, nil)
+			_, err := boltlog.OpenFile(t.Context(), path, logName, nil)
 			wantErr(t, err, append(tc.want, "bolt: open", path)...)
 			if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
 				t.Error("the refused file was changed")
@@ -146,41 +121,74 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// textFile makes a file of n lines of text.
+func textFile(n int) func(t *testing.T, path string) {
+	return func(t *testing.T, path string) {
+		if err := os.WriteFile(path, bytes.Repeat([]byte("not bbolt\n"), n), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// fileWithBucket makes a bbolt file that has a bucket in the place of the log.
+func fileWithBucket(key, value string) func(t *testing.T, path string) {
+	return func(t *testing.T, path string) {
+		db, err := bbolt.Open(path, 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bbolt.Tx) error {
+			b, err := tx.CreateBucket([]byte(logName))
+			if err != nil || key == "" {
+				return err
+			}
+			return b.Put([]byte(key), []byte(value))
+		})
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestOpenMissingFolder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing", "log.db")
-	_, err := boltlog.Open(path, nil)
+	_, err := boltlog.OpenFile(t.Context(), path, logName, nil)
 	wantErr(t, err, path, "the folder", "does not exist", "create it")
-	_, err = boltlog.Open("", nil)
+	_, err = boltlog.OpenFile(t.Context(), "", logName, nil)
 	wantErr(t, err, "path is empty")
 }
 
 func TestOptionsRefused(t *testing.T) {
 	path := newPath(t)
-	for want, o := range map[string]boltlog.Options{
-		"FillPercent": {FillPercent: 2},
-		"LockTimeout": {LockTimeout: -1},
-		"name":        {Name: string(make([]byte, 40_000))},
+	for want, o := range map[string]boltlog.FileOptions{
+		"FillPercent":     {Options: boltlog.Options{FillPercent: 2}},
+		"MaxEventBytes":   {Options: boltlog.Options{MaxEventBytes: -1}},
+		"PollInterval":    {Options: boltlog.Options{PollInterval: -1}},
+		"LockTimeout":     {LockTimeout: -1},
+		"InitialMmapSize": {InitialMmapSize: -1},
 	} {
-		_, err := boltlog.Open(path, &o)
-		wantErr(t, err, want, path)
+		_, err := boltlog.OpenFile(t.Context(), path, logName, &o)
+		wantErr(t, err, "Options."+want+" is", path)
 	}
-	db := newDB(t)
-	for want, o := range map[string]boltlog.Options{
-		"LockTimeout":     {LockTimeout: time.Second},
-		"InitialMmapSize": {InitialMmapSize: 1},
-		"NoSync":          {NoSync: true},
-		"NoFreelistSync":  {NoFreelistSync: true},
-		"Name":            {Name: "x"},
-	} {
-		_, err := boltlog.New(db, "", &o)
-		wantErr(t, err, "Options."+want+" ", db.Path())
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Stat of the file of refused options: got %v, want ErrNotExist", err)
 	}
-	_, err := boltlog.New(nil, "", nil)
-	wantErr(t, err, "db is nil")
+	_, err := boltlog.Open(t.Context(), nil, logName, nil)
+	wantErr(t, err, "db is nil", "bbolt.Open")
 }
 
-// TestNewOnReadOnlyDB serves a log that is there, and writes nothing.
-func TestNewOnReadOnlyDB(t *testing.T) {
+func TestNameRefused(t *testing.T) {
+	db := newDB(t)
+	for want, name := range map[string]string{"is empty": "", "40000 bytes": string(make([]byte, 40_000))} {
+		_, err := boltlog.Open(t.Context(), db, name, nil)
+		wantErr(t, err, want, "give the log", db.Path())
+		_, err = boltlog.OpenFile(t.Context(), newPath(t), name, nil)
+		wantErr(t, err, want, "give the log")
+	}
+}
+
+// TestOpenOnReadOnlyDB serves a log that is there, and writes nothing.
+func TestOpenOnReadOnlyDB(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, nil)
 	add(t, l, "a")
@@ -192,19 +200,19 @@ func TestNewOnReadOnlyDB(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	ro := on(t, db, "")
+	ro := on(t, db, logName)
 	wantTexts(t, all(t, ro, 10), "a")
 	if _, err := ro.Append(t.Context(), ev("b")); !errors.Is(err, berrors.ErrDatabaseReadOnly) {
 		t.Errorf("append: got %v, want ErrDatabaseReadOnly", err)
 	}
-	_, err = boltlog.New(db, "other", nil)
-	wantErr(t, err, `"other" does not exist`, "read-only")
+	_, err = boltlog.Open(t.Context(), db, "other", nil)
+	wantErr(t, err, `"other"`, "does not exist", "read-only")
 }
 
 // TestSeveralLogsInOneFile: none knows of the others or of the application's bucket.
 func TestSeveralLogsInOneFile(t *testing.T) {
 	path := newPath(t)
-	a := open(t, path, &boltlog.Options{Name: "a"})
+	a := openNamed(t, path, "a", nil)
 	b := on(t, a.DB(), "b")
 	add(t, a, "a1", "a2")
 	add(t, b, "b1")
@@ -218,7 +226,7 @@ func TestSeveralLogsInOneFile(t *testing.T) {
 	if err := errors.Join(b.Close(), a.Close()); err != nil {
 		t.Fatal(err)
 	}
-	b = open(t, path, &boltlog.Options{Name: "b"})
+	b = openNamed(t, path, "b", nil)
 	wantTexts(t, all(t, b, 10), "b1")
 	wantTexts(t, all(t, on(t, b.DB(), "a"), 10), "a2", "a3")
 }

@@ -19,7 +19,7 @@ func TestOptionsReachTheDB(t *testing.T) {
 		t.Errorf("defaults: got NoSync %v, NoFreelistSync %v, freelist %s; want false, false, %s",
 			def.NoSync, def.NoFreelistSync, def.FreelistType, bbolt.FreelistMapType)
 	}
-	fast := open(t, newPath(t), &boltlog.Options{NoSync: true, NoFreelistSync: true}).DB()
+	fast := open(t, newPath(t), &boltlog.FileOptions{NoSync: true, NoFreelistSync: true}).DB()
 	if !fast.NoSync || !fast.NoFreelistSync {
 		t.Errorf("got NoSync %v, NoFreelistSync %v; want both", fast.NoSync, fast.NoFreelistSync)
 	}
@@ -28,7 +28,7 @@ func TestOptionsReachTheDB(t *testing.T) {
 // TestInitialMmapSize lets a writer grow the file beside an open reader, which
 // stops it otherwise: see TestUnknownOutcome.
 func TestInitialMmapSize(t *testing.T) {
-	l := open(t, newPath(t), &boltlog.Options{InitialMmapSize: 64 << 20})
+	l := open(t, newPath(t), &boltlog.FileOptions{InitialMmapSize: 64 << 20})
 	reader, err := l.DB().Begin(false)
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestInitialMmapSize(t *testing.T) {
 
 // TestFillPercent: the default makes the file much smaller than bbolt's own.
 func TestFillPercent(t *testing.T) {
-	size := func(o *boltlog.Options) int64 {
+	size := func(o *boltlog.FileOptions) int64 {
 		o.NoSync = true
 		path := newPath(t)
 		l := open(t, path, o)
@@ -64,7 +64,7 @@ func TestFillPercent(t *testing.T) {
 		}
 		return info.Size()
 	}
-	ours, half := size(&boltlog.Options{}), size(&boltlog.Options{FillPercent: 0.5})
+	ours, half := size(&boltlog.FileOptions{}), size(&boltlog.FileOptions{Options: boltlog.Options{FillPercent: 0.5}})
 	if ours*3 > half*2 {
 		t.Errorf("got %d bytes by default and %d at 0.5, want at most two thirds", ours, half)
 	}

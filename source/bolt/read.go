@@ -19,43 +19,50 @@ func (l *Log) Bounds(ctx context.Context) (cdc.Bounds, error) {
 	return b, nil
 }
 
-func (l *Log) bounds(ctx context.Context) (b cdc.Bounds, err error) {
-	err = l.look(ctx, func(v *view) error {
-		b = v.bounds()
-		return nil
-	})
-	return b, err
+func (l *Log) bounds(ctx context.Context) (cdc.Bounds, error) {
+	return look(ctx, l, func(v *view) (cdc.Bounds, error) { return v.bounds(), nil })
 }
 
 // Read returns a page in one read transaction, which has ended when it
 // returns: the events are copies. See cdc.Source.
 func (l *Log) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
-	var page cdc.Page
-	err := l.look(ctx, func(v *view) (err error) {
-		page, err = v.read(ctx, after, limit)
-		return err
-	})
+	page, err := look(ctx, l, func(v *view) (cdc.Page, error) { return v.read(ctx, after, limit) })
 	if err != nil {
 		return cdc.Page{}, fmt.Errorf("bolt: read: %w", err)
 	}
 	return page, nil
 }
 
+func (l *Log) exists(ctx context.Context) (bool, error) {
+	return await(ctx, l.ended, func() (exists bool, err error) {
+		err = l.store.db.View(func(tx *bbolt.Tx) error {
+			if exists = tx.Bucket(l.name) != nil; exists {
+				_, err := l.viewIn(tx, false)
+				return err
+			}
+			return nil
+		})
+		return exists, l.store.explainBegin(err)
+	})
+}
+
 // look runs fn in a read transaction. fn must not call foreign code.
-func (l *Log) look(ctx context.Context, fn func(v *view) error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
+func look[T any](ctx context.Context, l *Log, fn func(v *view) (T, error)) (T, error) {
 	if err := l.alive(); err != nil {
-		return err
+		var zero T
+		return zero, err
 	}
-	return l.explain(l.db.View(func(tx *bbolt.Tx) error {
-		v, err := l.in(tx)
-		if err != nil {
+	return await(ctx, l.ended, func() (value T, err error) {
+		err = l.store.db.View(func(tx *bbolt.Tx) error {
+			v, err := l.viewIn(tx, false)
+			if err != nil {
+				return err
+			}
+			value, err = fn(v)
 			return err
-		}
-		return fn(v)
-	}))
+		})
+		return value, l.store.explainBegin(err)
+	})
 }
 
 func (v *view) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {

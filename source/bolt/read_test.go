@@ -118,7 +118,7 @@ func TestEndedContext(t *testing.T) {
 // TestDamagedRecord: an error that names the event, never a skip or a panic.
 func TestDamagedRecord(t *testing.T) {
 	db := newDB(t)
-	l := on(t, db, "")
+	l := on(t, db, logName)
 	if _, err := l.Append(t.Context(), cdc.Event{ID: "id", Type: "t", Data: []byte("abc"), Meta: map[string]string{"k": "v"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestDamagedRecord(t *testing.T) {
 	put := func(value []byte) {
 		t.Helper()
 		err := db.Update(func(tx *bbolt.Tx) error {
-			b := tx.Bucket([]byte("gapless")).Bucket([]byte("events"))
+			b := tx.Bucket([]byte(logName)).Bucket([]byte("events"))
 			if good == nil {
 				good = append(good, b.Get(key)...)
 			}

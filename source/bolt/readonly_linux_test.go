@@ -1,6 +1,7 @@
 package boltlog_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -26,7 +27,7 @@ func TestOpenReadOnlyFile(t *testing.T) {
 				return
 			}
 		}
-		l, err := boltlog.Open(path, nil)
+		l, err := boltlog.OpenFile(context.Background(), path, logName, nil)
 		if err == nil {
 			err = l.Close()
 		}

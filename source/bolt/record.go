@@ -2,7 +2,6 @@ package boltlog
 
 import (
 	"encoding/binary"
-	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -25,8 +24,6 @@ const (
 	timeOffset    = 1
 	timeEnd       = timeOffset + 8
 )
-
-var errRecord = errors.New("the stored record is damaged: restore the file from a backup and call Renew")
 
 // appendRecord appends the record of e to b; the time is set by stamp.
 func appendRecord(b []byte, e cdc.Event) []byte {

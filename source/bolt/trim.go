@@ -3,7 +3,6 @@ package boltlog
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -19,10 +18,10 @@ const trimEvents = 1000
 func (l *Log) Trim(ctx context.Context, seq uint64) (removed int, err error) {
 	for {
 		n, more := 0, false
-		err := l.submit(ctx, 0, func(v *view) (err error) {
+		err := l.submit(ctx, &operation{log: l, run: func(v *view) (err error) {
 			n, more, err = v.trim(seq)
 			return err
-		})
+		}})
 		if err != nil {
 			return removed, fmt.Errorf("bolt: trim: %w", err)
 		}
@@ -58,7 +57,7 @@ func (v *view) trim(seq uint64) (removed int, more bool, err error) {
 	if more {
 		v.floor = seqs[len(seqs)-1]
 	}
-	v.clean = false
+	v.changed = true
 	return len(seqs), more, nil
 }
 
@@ -89,16 +88,16 @@ func (v *view) oldest(limit uint64) (seqs []uint64, ids [][]byte, more bool, err
 // Renew gives the log a new epoch and returns it; events and seqs stay. Every
 // cursor handed out before becomes foreign, every open stream is reset.
 func (l *Log) Renew(ctx context.Context) (epoch string, err error) {
-	fresh := cdc.NewEpoch()
-	err = l.submit(ctx, 0, func(v *view) error {
-		v.epoch, v.clean = fresh, false
-		return v.root.Put(keyEpoch, []byte(fresh))
-	})
-	if errors.Is(err, errUnderWay) || errors.Is(err, errCommit) {
+	renewed := cdc.NewEpoch()
+	err = l.submit(ctx, &operation{log: l, run: func(v *view) error {
+		v.epoch, v.changed = renewed, true
+		return v.root.Put(keyEpoch, []byte(renewed))
+	}})
+	if unknownOutcome(err) {
 		return "", fmt.Errorf("bolt: renew: the epoch may have changed, call it again: %w", err)
 	}
 	if err != nil {
 		return "", fmt.Errorf("bolt: renew: %w", err)
 	}
-	return fresh, nil
+	return renewed, nil
 }

@@ -61,7 +61,7 @@ func TestTrim(t *testing.T) {
 		t.Errorf("got seq %d, want 4501", r.Seqs[0])
 	}
 	err := l.DB().View(func(tx *bbolt.Tx) error {
-		if n := tx.Bucket([]byte("gapless")).Bucket([]byte("ids")).Stats().KeyN; n != 0 {
+		if n := tx.Bucket([]byte(logName)).Bucket([]byte("ids")).Stats().KeyN; n != 0 {
 			t.Errorf("got %d IDs in the index, want none: their events are gone", n)
 		}
 		return nil

@@ -1,6 +1,6 @@
 // Package memlog is a log in memory: the reference that the conformance suite
 // and its mutants are written against, and a log for tests. It is ordered and
 // resumable like every other, has transactions that overlap ([Log.Begin]) so
-// that seqs are drawn in another order than they are decided, and forgets
+// that seqs are taken in another order than they are decided, and forgets
 // everything when the process ends.
 package memlog

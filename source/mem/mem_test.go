@@ -18,7 +18,7 @@ func Example() {
 	if _, err := log.Append(ctx, cdc.Event{Type: "greeting", Data: []byte("hello")}); err != nil {
 		fmt.Println(err)
 	}
-	for batch, err := range cdc.Follow(ctx, log, cdc.Beginning, nil) {
+	for batch, err := range cdc.Follow(ctx, log, cdc.Beginning(), nil) {
 		if err != nil {
 			fmt.Println(err)
 		}

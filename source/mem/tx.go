@@ -13,14 +13,14 @@ import (
 // ErrDone is returned by a transaction that was committed or rolled back.
 var ErrDone = errors.New("mem: transaction has already been committed or rolled back")
 
-// Tx is a transaction that draws its seqs when it appends, as a SQL sequence
+// Tx is a transaction that takes its seqs when it appends, as a SQL sequence
 // does: one that began earlier may commit later, and one that rolls back
 // leaves holes. Nothing at or above its first seq is stable until it is
 // decided. Its methods may not be called concurrently with each other.
 type Tx struct {
 	log       *Log
 	events    []cdc.Event
-	drawn     []uint64 // seqs, ascending; stays when events goes
+	seqs      []uint64 // ascending; they stay when events goes
 	committed bool
 	done      bool
 }
@@ -38,7 +38,7 @@ func (l *Log) Begin(ctx context.Context) (*Tx, error) {
 // Append adds events to the transaction. The receipt holds once Commit has
 // returned nil.
 func (t *Tx) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, error) {
-	if err := cdc.CheckAppend(events, t.log.maxEventBytes); err != nil {
+	if err := cdc.CheckAppend(events, cdc.DefaultMaxEventBytes); err != nil {
 		return cdc.Receipt{}, err
 	}
 	if err := t.log.enter(ctx); err != nil {
@@ -52,8 +52,9 @@ func (t *Tx) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, erro
 }
 
 // Commit makes the events stable, all at once, as soon as every transaction
-// with lower seqs, or with seqs between theirs, is decided. If another one has committed an event with the same ID since,
-// Commit rolls back and returns an error, as a unique index would have it.
+// with lower seqs, or with seqs between theirs, is decided. If another one has
+// committed an event with the same ID since, Commit rolls back and returns an
+// error, as a unique index would have it.
 func (t *Tx) Commit() error { return t.end(true) }
 
 // Rollback forgets the events.
@@ -80,7 +81,7 @@ func (t *Tx) end(commit bool) error {
 	return nil
 }
 
-// add draws seqs for the events that are new; l.mu is held.
+// add takes seqs for the events that are new; l.mu is held.
 func (t *Tx) add(events []cdc.Event) cdc.Receipt {
 	l := t.log
 	r := cdc.Receipt{Epoch: l.bounds.Epoch, Seqs: make([]uint64, len(events)), Duplicate: len(events) > 0}
@@ -95,11 +96,11 @@ func (t *Tx) add(events []cdc.Event) cdc.Receipt {
 		e = e.Clone()
 		e.Seq, e.Time = l.bounds.Last, at
 		r.Seqs[i] = e.Seq
-		if len(t.drawn) == 0 {
+		if len(t.seqs) == 0 {
 			l.open = append(l.open, t)
 		}
 		t.events = append(t.events, e)
-		t.drawn = append(t.drawn, e.Seq)
+		t.seqs = append(t.seqs, e.Seq)
 	}
 	return r
 }
@@ -153,14 +154,14 @@ func (l *Log) decide(t *Tx) {
 	}
 }
 
-// stable is the highest seq below all that undecided transactions have drawn
+// stable is the highest seq below all that undecided transactions have taken
 // which has no transaction's events on both sides: they become visible
 // together. l.mu is held.
 func (l *Log) stable() uint64 {
 	head := l.bounds.Last
 	for _, o := range l.open {
 		if !o.done {
-			head = min(head, o.drawn[0]-1)
+			head = min(head, o.seqs[0]-1)
 		}
 	}
 	split := func(o *Tx) bool {

@@ -49,7 +49,8 @@ type request struct {
 //
 // An error that wraps [cdc.ErrUnknownOutcome] means that the reply was lost or
 // that too few replicas answered; any other error means that nothing was
-// appended. A retry is safe for events with IDs.
+// appended. A retry is safe for events with IDs. More than [MaxBatchEvents] or
+// [MaxBatchBytes] are a [*BatchTooLargeError].
 func (l *Log) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, error) {
 	receipt, err := l.append(ctx, events)
 	if err != nil {
@@ -62,8 +63,11 @@ func (l *Log) append(ctx context.Context, events []cdc.Event) (cdc.Receipt, erro
 	if err := cdc.CheckAppend(events, l.opts.MaxEventBytes); err != nil {
 		return cdc.Receipt{}, err
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return cdc.Receipt{}, context.Cause(ctx)
+	case insideHandler(ctx):
+		return cdc.Receipt{}, errInHandler
 	}
 	if len(events) == 0 {
 		b, err := l.Bounds(ctx)
@@ -81,6 +85,9 @@ func (l *Log) append(ctx context.Context, events []cdc.Event) (cdc.Receipt, erro
 
 // newRequest copies everything it needs of the events.
 func newRequest(events []cdc.Event) (*request, error) {
+	if len(events) > MaxBatchEvents {
+		return nil, &BatchTooLargeError{Events: len(events)}
+	}
 	r := &request{values: make([]any, len(events)), done: make(chan struct{})}
 	room := 0
 	for i := range events {
@@ -93,7 +100,7 @@ func newRequest(events []cdc.Event) (*request, error) {
 		}
 	}
 	if r.size > MaxBatchBytes {
-		return nil, fmt.Errorf("the events are %d bytes together, the limit is %d: append them in several calls", r.size, MaxBatchBytes)
+		return nil, &BatchTooLargeError{Events: len(events), Bytes: r.size}
 	}
 	var all strings.Builder // one allocation for all values
 	all.Grow(room)
@@ -212,7 +219,7 @@ func (l *Log) send(batch []*request) {
 // appendBatch has receipts beside an error if too few replicas answered.
 func (l *Log) appendBatch(batch []*request) ([]cdc.Receipt, error) {
 	ctx := context.Background()
-	k := l.track.ask()
+	q := l.track.ask()
 	touch := "0"
 	if l.opts.MinReplicas > 0 {
 		touch = "1"
@@ -221,8 +228,8 @@ func (l *Log) appendBatch(batch []*request) ([]cdc.Receipt, error) {
 	for _, r := range batch {
 		events, ids, largest = events+len(r.values), ids+r.ids, max(largest, r.largest)
 	}
-	args := append(make([]any, 0, 11+events), cdc.NewEpoch(), k.bounds.Epoch, k.bounds.Last, touch, largest, ids)
-	args = append(args, k.mark.Seq, k.mark.time, k.mark.size, k.mark.begin, strings.Join(k.left, " "))
+	args := append(make([]any, 0, 11+events), cdc.NewEpoch(), q.bounds.Epoch, q.bounds.Last, touch, largest, ids)
+	args = append(args, q.mark.Seq, q.mark.time, q.mark.size, q.mark.begin, strings.Join(q.formerEpochs, " "))
 	for _, r := range batch {
 		args = append(args, r.values...)
 	}
@@ -233,7 +240,7 @@ func (l *Log) appendBatch(batch []*request) ([]cdc.Receipt, error) {
 	if reply == nil {
 		return nil, err
 	}
-	receipts, parseErr := l.receipts(k, batch, reply)
+	receipts, parseErr := l.receipts(q, batch, reply)
 	return receipts, errors.Join(err, parseErr)
 }
 
@@ -278,7 +285,7 @@ func parseAppendReply(reply any) (appendReply, error) {
 }
 
 // receipts gives every request its seqs.
-func (l *Log) receipts(k known, batch []*request, reply any) ([]cdc.Receipt, error) {
+func (l *Log) receipts(q question, batch []*request, reply any) ([]cdc.Receipt, error) {
 	a, err := parseAppendReply(reply)
 	if err != nil {
 		return nil, err
@@ -300,7 +307,7 @@ func (l *Log) receipts(k known, batch []*request, reply any) ([]cdc.Receipt, err
 		}
 		receipts[i] = receipt
 	}
-	l.track.answer(k, cdc.Bounds{Epoch: a.epoch, Floor: a.floor, Head: head, Last: head})
+	l.track.answer(q, cdc.Bounds{Epoch: a.epoch, Floor: a.floor, Head: head, Last: head})
 	if head > a.head {
 		value := []byte(newest)
 		end, pairs, _ := splitValue(value)

@@ -8,9 +8,9 @@
 // the hash gapless:{name} holds epoch, floor, head and the IDs, and the stream
 // gapless:{name}:log the events: entry s-k has those from s-k to s, up to eight
 // of one call. Scripts number and store events in one atomic step; they are
-// loaded on demand. Reads are plain XRANGE
-// pages in one transaction with the bounds. The live side is one blocking XREAD
-// for each [Log], on a connection of its own.
+// loaded on demand. Reads are plain XRANGE pages in one transaction with the
+// bounds. The live side is one blocking XREAD, on a connection of its own, for
+// each [Log] or for all logs of a [Store].
 //
 // # What is noticed
 //

@@ -14,6 +14,22 @@ import (
 	"github.com/gapless-go/gapless/cdc"
 )
 
+// BatchTooLargeError refuses one Append of more than [MaxBatchEvents] or
+// [MaxBatchBytes]: the server does nothing else while it stores them, and they
+// could not be stored in parts and still all or none. Nothing was appended.
+type BatchTooLargeError struct {
+	Events int
+	Bytes  int // of all events; 0 if they are too many
+}
+
+// Error names the limit and what to do.
+func (e *BatchTooLargeError) Error() string {
+	if e.Events > MaxBatchEvents {
+		return fmt.Sprintf("%d events in one call, the limit is %d: append them in several calls", e.Events, MaxBatchEvents)
+	}
+	return fmt.Sprintf("the events are %d bytes together, the limit is %d: append them in several calls", e.Bytes, MaxBatchBytes)
+}
+
 // replicasError is an append that too few replicas have acknowledged.
 type replicasError struct {
 	want, got int
@@ -50,8 +66,8 @@ func neverSent(err error) bool {
 		errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed)
 }
 
-// cut reports whether the connection was closed under the call.
-func cut(err error) bool {
+// connectionLost reports whether the connection was closed under the call.
+func connectionLost(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
@@ -82,6 +98,9 @@ var errHints = []struct{ prefix, hint string }{
 
 // explain adds what to do about an error of the server. The chain stays.
 func explain(err error) error {
+	if errors.Is(err, redis.ErrClosed) && !errors.Is(err, cdc.ErrClosed) {
+		return fmt.Errorf("%w: its client was closed by the application: %w", cdc.ErrClosed, err)
+	}
 	if err == nil || !serverError(err) {
 		return err
 	}

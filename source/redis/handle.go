@@ -10,42 +10,51 @@ import (
 	"github.com/gapless-go/gapless/cdc"
 )
 
-// handle is what [Log] and [Stream] share: the client, what is known, and what
+// handle is what [Log] and [Stream] have in common: the client, what the process knows, and what
 // Close has to end.
 type handle struct {
 	client redis.UniversalClient
 	node   func(context.Context) (*redis.Client, error) // the master that has the key
 	stream string                                       // key of the stream
 
-	track tracker
-	live  live
+	track    tracker
+	live     *live
+	ownsLive bool // Close ends it
+	look     func(context.Context, *redis.Client) (last string, err error)
 
 	ctx        context.Context // ended by Close
 	cancel     context.CancelFunc
-	background sync.WaitGroup // the senders of appends and the reader of the live side
+	background sync.WaitGroup // the senders of appends
 	closing    sync.Mutex     // held to add to background or to cancel
 }
 
 // init prepares the handle; look is what the live side does to tell the tracker
-// what the server has, it returns the id of the last entry.
-func (h *handle) init(client redis.UniversalClient, stream string, look func(context.Context, *redis.Client) (string, error)) error {
+// what the server has, it returns the id of the last entry. A live side of its
+// own is made if none is given.
+func (h *handle) init(client redis.UniversalClient, stream string, shared *live, look func(context.Context, *redis.Client) (string, error)) error {
 	h.client, h.stream = client, stream
 	var err error
 	if h.node, err = nodeOf(client, stream); err != nil {
 		return err
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
-	h.live.handle, h.live.look = h, look
+	h.live, h.look = shared, look
+	if shared == nil {
+		h.live, h.ownsLive = &live{node: h.node}, true
+	}
 	return nil
 }
 
-// end begins the end; background is still to be waited for.
+// end ends what the handle has begun, but for the senders.
 func (h *handle) end() {
 	h.closing.Lock()
 	h.cancel()
 	h.closing.Unlock()
 	h.track.close()
-	h.live.interrupt()
+	h.live.drop(h)
+	if h.ownsLive {
+		h.live.close()
+	}
 }
 
 // nodeOf returns how to reach the master that has the key. A client that
@@ -66,18 +75,20 @@ func nodeOf(client redis.UniversalClient, key string) (func(context.Context) (*r
 func (h *handle) spawn(f func()) bool {
 	h.closing.Lock()
 	defer h.closing.Unlock()
-	if h.ctx.Err() != nil {
+	if h.isClosed() {
 		return false
 	}
 	h.background.Go(f)
 	return true
 }
 
-// call runs f for one exported method: it returns when f or ctx ends,
-// and wraps the error.
-func call[T any](ctx context.Context, h *handle, what string, f func(context.Context) (T, error)) (T, error) {
+func (h *handle) isClosed() bool { return h.ctx.Err() != nil }
+
+// call runs f for one exported method of what can be closed: it returns when f
+// or ctx ends, and wraps the error.
+func call[T any](ctx context.Context, owner interface{ isClosed() bool }, what string, f func(context.Context) (T, error)) (T, error) {
 	value, err := await(ctx, func(ctx context.Context) (T, error) {
-		if h.ctx.Err() != nil {
+		if owner.isClosed() {
 			var zero T
 			return zero, cdc.ErrClosed
 		}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/internal/testserver"
 	redislog "github.com/gapless-go/gapless/source/redis"
@@ -15,64 +17,77 @@ import (
 // and after new appends, in the process that knew more and in a new one.
 func TestOtherProgramsChangeKeys(t *testing.T) {
 	t.Parallel()
-	const meta = "gapless:{x}"
 	for _, test := range []struct {
 		name   string
 		damage [][]any
 	}{
 		{"stream renamed away", [][]any{{"RENAME", streamKey, "gapless:{x}:aside"}}},
-		{"hash renamed away", [][]any{{"RENAME", meta, "gapless:{x}:aside"}}},
+		{"hash renamed away", [][]any{{"RENAME", metaKey, "gapless:{x}:aside"}}},
 		{"stream expired", [][]any{{"PEXPIRE", streamKey, 1}}},
-		{"hash expired", [][]any{{"PEXPIRE", meta, 1}}},
+		{"hash expired", [][]any{{"PEXPIRE", metaKey, 1}}},
 		{"databases swapped", [][]any{{"SWAPDB", 0, 1}}},
-		{"an older copy of both", [][]any{{"COPY", "old", meta, "REPLACE"}, {"COPY", "oldlog", streamKey, "REPLACE"}}},
+		{"an older copy of both", [][]any{{"COPY", "old", metaKey, "REPLACE"}, {"COPY", "oldlog", streamKey, "REPLACE"}}},
 		{"an older copy of the stream", [][]any{{"COPY", "oldlog", streamKey, "REPLACE"}}},
-		{"an older copy of the hash", [][]any{{"COPY", "old", meta, "REPLACE"}}},
-		{"head lowered", [][]any{{"HSET", meta, "head", 7}}},
-		{"head raised", [][]any{{"HSET", meta, "head", 15}}},
-		{"floor raised", [][]any{{"HSET", meta, "floor", 6}}},
-		{"epoch changed", [][]any{{"HSET", meta, "epoch", "other"}}},
-		{"a field of the hash removed", [][]any{{"HDEL", meta, "head"}}},
-		{"a field that is no number", [][]any{{"HSET", meta, "floor", "many"}}},
+		{"an older copy of the hash", [][]any{{"COPY", "old", metaKey, "REPLACE"}}},
+		{"head lowered", [][]any{{"HSET", metaKey, "head", 7}}},
+		{"head raised", [][]any{{"HSET", metaKey, "head", 15}}},
+		{"floor raised", [][]any{{"HSET", metaKey, "floor", 6}}},
+		{"epoch changed", [][]any{{"HSET", metaKey, "epoch", "other"}}},
+		{"a field of the hash removed", [][]any{{"HDEL", metaKey, "head"}}},
+		{"a field that is no number", [][]any{{"HSET", metaKey, "floor", "many"}}},
 		{"trimmed and written by others", [][]any{{"XTRIM", streamKey, "MAXLEN", 3}, {"XADD", streamKey, "*", "a", "b"}}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			client := newClient(t, testserver.StartRedis(t))
-			l := openLog(t, client, "x", nil)
-			epoch := appendN(t, l, 1, 8).Epoch
-			for _, pair := range [][2]string{{meta, "old"}, {streamKey, "oldlog"}} {
-				if err := client.Copy(t.Context(), pair[0], pair[1], 0, true).Err(); err != nil {
-					t.Fatal(err)
-				}
+		t.Run(test.name, func(t *testing.T) { checkDamage(t, test.damage) })
+	}
+}
+
+const metaKey = "gapless:{x}"
+
+// checkDamage asks every cursor of a log of ten events after the damage. Copies
+// of the keys as they were at eight are in old and oldlog.
+func checkDamage(t *testing.T, damage [][]any) {
+	t.Helper()
+	client := newClient(t, testserver.StartRedis(t))
+	l := openLog(t, client, "x", nil)
+	epoch := appendN(t, l, 1, 8).Epoch
+	for _, pair := range [][2]string{{metaKey, "old"}, {streamKey, "oldlog"}} {
+		if err := client.Copy(t.Context(), pair[0], pair[1], 0, true).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	appendN(t, l, 9, 2)
+	events := readAll(t, l, cdc.Cursor{Epoch: epoch}, 100)
+	for _, args := range damage {
+		if err := client.Do(t.Context(), args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for client.PTTL(t.Context(), metaKey).Val() > 0 || client.PTTL(t.Context(), streamKey).Val() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	checkAllTails(t, client, l, epoch, events)
+}
+
+// checkAllTails asks every cursor in this handle and in a new one, before and
+// after an append.
+func checkAllTails(t *testing.T, client *redis.Client, l *redislog.Log, epoch string, events []cdc.Event) {
+	t.Helper()
+	for range 2 {
+		logs := []cdc.Source{l}
+		if other, err := redislog.Open(t.Context(), client, "x", nil); err == nil {
+			t.Cleanup(func() { _ = other.Close() })
+			logs = append(logs, other)
+		} else {
+			t.Logf("open: %v", err)
+		}
+		for _, log := range logs {
+			for _, e := range events {
+				checkTail(t, log, e.Cursor(epoch), events)
 			}
-			appendN(t, l, 9, 2)
-			events := readAll(t, l, cdc.Cursor{Epoch: epoch}, 100)
-			for _, args := range test.damage {
-				if err := client.Do(t.Context(), args...).Err(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			for client.PTTL(t.Context(), meta).Val() > 0 || client.PTTL(t.Context(), streamKey).Val() > 0 {
-				time.Sleep(time.Millisecond)
-			}
-			for range 2 {
-				logs := []cdc.Source{l}
-				if other, err := redislog.Open(t.Context(), client, "x", nil); err == nil {
-					t.Cleanup(func() { _ = other.Close() })
-					logs = append(logs, other)
-				} else {
-					t.Logf("open: %v", err)
-				}
-				for _, log := range logs {
-					for _, e := range events {
-						checkTail(t, log, e.Cursor(epoch), events)
-					}
-				}
-				if _, err := l.Append(t.Context(), cdc.Event{Data: []byte("new")}); err != nil {
-					t.Logf("append: %v", err)
-				}
-			}
-		})
+		}
+		if _, err := l.Append(t.Context(), cdc.Event{Data: []byte("new")}); err != nil {
+			t.Logf("append: %v", err)
+		}
 	}
 }
 

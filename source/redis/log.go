@@ -14,10 +14,17 @@ import (
 	"github.com/gapless-go/gapless/cdc"
 )
 
-// MaxBatchBytes is the most that one Append may hold in all its events, as
-// counted by [cdc.Event.Size]: 256 MiB. Redis would close the connection on
-// more than about 1 GB.
-const MaxBatchBytes = 256 << 20
+// What one Append may hold at most. More is a [*BatchTooLargeError].
+const (
+	// MaxBatchEvents bounds how long the script that stores them keeps the
+	// server from everything else: a fraction of a second.
+	MaxBatchEvents = 50_000
+
+	// MaxBatchBytes is the limit of all their sizes, as counted by
+	// [cdc.Event.Size]: 256 MiB. Redis would close the connection on more than
+	// about 1 GB.
+	MaxBatchBytes = 256 << 20
+)
 
 // Options of a [Log]; nil means the defaults.
 type Options struct {
@@ -44,7 +51,10 @@ type Options struct {
 // Log is a log in one Redis stream, shared by any number of processes. All its
 // methods may be called concurrently. Use [Open].
 type Log struct {
-	handle   // its key is the stream
+	handle    // its key is the stream
+	store     *Store
+	ownsStore bool // Close closes it
+
 	opts     Options
 	meta     string // key of the hash
 	scripts  scripts
@@ -65,41 +75,32 @@ var (
 // client must reach a master that runs Redis 7.0 or later: a [*redis.Client]
 // (also one for Sentinel) or a [*redis.ClusterClient]. It stays the caller's:
 // Close does not close it. The name must not be empty or contain braces; the
-// keys are gapless:{name} and gapless:{name}:log.
+// keys are gapless:{name} and gapless:{name}:log. Several logs on one server
+// share a connection if they are opened through one [Store].
 //
 // The live side has a connection of its own, made from the client's options, so
 // that its blocking reads never take one from the client's pool.
 func Open(ctx context.Context, client redis.UniversalClient, name string, opts *Options) (*Log, error) {
-	l, err := open(ctx, client, name, opts)
+	s, err := NewStore(client)
 	if err != nil {
-		return nil, fmt.Errorf("redis: open %q: %w", name, explain(err))
+		return nil, err
 	}
+	l, err := s.Open(ctx, name, opts)
+	if err != nil {
+		return nil, err
+	}
+	l.ownsStore = true
 	return l, nil
 }
 
-func open(ctx context.Context, client redis.UniversalClient, name string, opts *Options) (*Log, error) {
-	if name == "" || strings.ContainsAny(name, "{}") {
-		return nil, errors.New("the name of a log must not be empty or contain braces, which decide the cluster slot")
+func checkName(name string) error {
+	if name == "" {
+		return errors.New(`the name is empty: give the log a name, such as "events"`)
 	}
-	key := "gapless:{" + name + "}"
-	l := &Log{meta: key, scripts: newScripts()}
-	l.writer.log = l
-	if opts != nil {
-		l.opts = *opts
+	if strings.ContainsAny(name, "{}") {
+		return errors.New("the name contains braces, which decide the cluster slot: give the log a name without them")
 	}
-	if err := l.opts.check(); err != nil {
-		return nil, err
-	}
-	if err := l.init(client, key+":log", l.watch); err != nil {
-		return nil, err
-	}
-	_, err := await(ctx, func(ctx context.Context) (cdc.Bounds, error) {
-		if err := checkServer(ctx, l.node, l.opts.Logger); err != nil {
-			return cdc.Bounds{}, err
-		}
-		return l.current(ctx)
-	})
-	return l, err
+	return nil
 }
 
 func (o *Options) check() error {
@@ -117,13 +118,28 @@ func (o *Options) check() error {
 	return nil
 }
 
+// String names the kind of store and the key of the log's stream.
+func (l *Log) String() string { return "redis " + l.stream }
+
+// Store is the Store that holds the log: for further logs that share its
+// connection. If the Log was made by [Open], its Close closes the Store.
+func (l *Log) Store() *Store { return l.store }
+
 // Close ends every subscription and every call that is waiting with
 // [cdc.ErrClosed], and closes the log's own connection. It is idempotent.
 func (l *Log) Close() error {
+	if l.ownsStore {
+		return l.store.Close()
+	}
+	l.close()
+	l.store.forget(l)
+	return nil
+}
+
+func (l *Log) close() {
 	l.end()
 	l.writer.close()
 	l.background.Wait()
-	return nil
 }
 
 // watch takes a look for the live side.

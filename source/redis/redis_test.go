@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -177,6 +179,32 @@ func TestIDs(t *testing.T) {
 	if err != nil || fmt.Sprint(r.Seqs) != "[5 3]" {
 		t.Errorf("after a trim: got %v, %v, want [5 3]", r.Seqs, err)
 	}
+}
+
+// An Append beyond the limits is refused before anything is sent; one at the
+// limit is stored.
+func TestBatchLimits(t *testing.T) {
+	t.Parallel()
+	l := openLog(t, newClient(t, testserver.StartRedis(t)), "x", nil)
+	for _, test := range []struct {
+		events []cdc.Event
+		want   string
+	}{
+		{make([]cdc.Event, redislog.MaxBatchEvents+1), "50001 events"},
+		{slices.Repeat([]cdc.Event{{Data: make([]byte, cdc.DefaultMaxEventBytes)}}, redislog.MaxBatchBytes/cdc.DefaultMaxEventBytes+1), "bytes together"},
+	} {
+		_, err := l.Append(t.Context(), test.events...)
+		large, ok := errors.AsType[*redislog.BatchTooLargeError](err)
+		if !ok || large.Events != len(test.events) || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "several calls") {
+			t.Errorf("got %v, want a BatchTooLargeError with %q", err, test.want)
+		}
+	}
+	began := time.Now()
+	r, err := l.Append(t.Context(), make([]cdc.Event, redislog.MaxBatchEvents)...)
+	if err != nil || r.Seqs[0] != 1 || bounds(t, l).Head != redislog.MaxBatchEvents {
+		t.Errorf("an append at the limit: got %d seqs, %v; want seqs 1 to %d", len(r.Seqs), err, redislog.MaxBatchEvents)
+	}
+	t.Logf("%d events took %v", redislog.MaxBatchEvents, time.Since(began))
 }
 
 func TestMain(m *testing.M) {

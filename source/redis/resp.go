@@ -28,13 +28,6 @@ func parseEntries(raw []byte, room int) (events []cdc.Event, entries int, err er
 	return events, entries, p.err
 }
 
-// What append.lua puts into one entry at most. An event that is larger has one
-// for itself.
-const (
-	maxEventsPerEntry = 8
-	maxEntryBytes     = 1900
-)
-
 // parser reads RESP from the front of rest. After an error everything is empty.
 type parser struct {
 	rest  []byte

@@ -5,6 +5,8 @@ import (
 	"crypto/sha1"
 	_ "embed" // the scripts
 	"encoding/hex"
+	"fmt"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -25,16 +27,19 @@ var (
 // script is a Lua script and the name that the server gives it.
 type script struct{ source, hash string }
 
-func newScript(source string) script {
-	sum := sha1.Sum([]byte(openSource + source))
-	return script{source: openSource + source, hash: hex.EncodeToString(sum[:])}
+// newScript puts the common beginning before the parts.
+func newScript(parts ...string) script {
+	source := openSource + strings.Join(parts, "")
+	sum := sha1.Sum([]byte(source))
+	return script{source: source, hash: hex.EncodeToString(sum[:])}
 }
 
 type scripts struct{ append, trim, renew, repair script }
 
 func newScripts() scripts {
+	limits := fmt.Sprintf("local maxEvents, maxBytes = %d, %d\n", maxEventsPerEntry, maxEntryBytes)
 	return scripts{
-		append: newScript(appendSource), trim: newScript(trimSource),
+		append: newScript(limits, appendSource), trim: newScript(trimSource),
 		renew: newScript(renewSource), repair: newScript(repairSource),
 	}
 }

@@ -15,31 +15,32 @@ import (
 const oldestServer = 7
 
 // checkServer refuses a server that cannot carry a log, and tells the logger
-// what its configuration may lose.
-func checkServer(ctx context.Context, node func(context.Context) (*redis.Client, error), logger *slog.Logger) error {
+// what its configuration may lose. It reports whether the server is one of a
+// cluster.
+func checkServer(ctx context.Context, node func(context.Context) (*redis.Client, error), logger *slog.Logger) (cluster bool, err error) {
 	client, err := node(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	text, err := client.Info(ctx).Result()
 	if redis.IsPermissionError(err) {
-		return nil // what is missing will show by itself
+		return false, nil // what is missing will show by itself
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	info := parseInfo(text)
 	version := info["redis_version"]
 	if major, err := strconv.Atoi(strings.SplitN(version, ".", 2)[0]); err == nil && major < oldestServer {
-		return fmt.Errorf("the server is Redis %s: version %d.0 or later, or Valkey, is needed", version, oldestServer)
+		return false, fmt.Errorf("the server is Redis %s: version %d.0 or later, or Valkey, is needed", version, oldestServer)
 	}
 	if info["role"] == "slave" {
-		return errors.New("the server is a read-only replica, which may lag: give the client the address of the master, or of the sentinels")
+		return false, errors.New("the server is a read-only replica, which may lag: give the client the address of the master, or of the sentinels")
 	}
 	if logger != nil {
 		warn(ctx, client, info, logger)
 	}
-	return nil
+	return info["redis_mode"] == "cluster", nil
 }
 
 // warn names every setting by which this server can lose events or the log.

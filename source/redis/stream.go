@@ -49,6 +49,9 @@ type Stream struct {
 
 var _ cdc.Log = (*Stream)(nil)
 
+// String names the kind of store and the key.
+func (s *Stream) String() string { return "redis " + s.stream }
+
 // OpenStream opens a stream that other programs write, with ids as XADD * makes
 // them. It never writes, and the stream need not exist yet. An id <ms>-<n> is the
 // seq ms<<22 | n.
@@ -66,10 +69,10 @@ func OpenStream(ctx context.Context, client redis.UniversalClient, key string, o
 	if s.opts.Event == nil {
 		s.opts.Event = jsonEvent
 	}
-	err := s.init(client, key, s.look)
+	err := s.init(client, key, nil, s.look)
 	if err == nil {
 		_, err = await(ctx, func(ctx context.Context) (cdc.Bounds, error) {
-			if err := checkServer(ctx, s.node, nil); err != nil {
+			if _, err := checkServer(ctx, s.node, nil); err != nil {
 				return cdc.Bounds{}, err
 			}
 			return s.current(ctx)

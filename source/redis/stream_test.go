@@ -75,12 +75,38 @@ func TestStream(t *testing.T) {
 // What is removed is a typed reset for whoever may miss it.
 func TestStreamRemovals(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name   string
-		damage func(c *redis.Client, ids []string) []any
-		opts   redislog.StreamOptions
-		reason []cdc.Reason // for the cursors of entries 0, 4, 8 and 9 of ten; "" goes on
-	}{
+	for _, test := range removals() {
+		t.Run(test.name, func(t *testing.T) {
+			c := newClient(t, testserver.StartRedis(t))
+			s := openStream(t, c, &test.opts)
+			ids := xadd(t, c, 10)
+			epoch := bounds(t, s).Epoch
+			all := readAll(t, s, cdc.Cursor{Epoch: epoch}, 100)
+			if err := c.Do(t.Context(), test.damage(c, ids)...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			for i, at := range []int{0, 4, 8, 9} {
+				_, err := s.Read(t.Context(), all[at].Cursor(epoch), 100)
+				if want := test.reason[i]; want != "" {
+					_ = wantReset(t, err, want)
+				} else if err != nil {
+					t.Errorf("cursor %d: got %v", at, err)
+				}
+			}
+		})
+	}
+}
+
+// removal is a command that removes entries of ten.
+type removal struct {
+	name   string
+	damage func(c *redis.Client, ids []string) []any
+	opts   redislog.StreamOptions
+	reason []cdc.Reason // for the cursors of entries 0, 4, 8 and 9 ; "" goes on
+}
+
+func removals() []removal {
+	return []removal{
 		{
 			"MAXLEN 4", func(*redis.Client, []string) []any { return []any{"XTRIM", "s", "MAXLEN", 4} },
 			redislog.StreamOptions{},
@@ -106,25 +132,6 @@ func TestStreamRemovals(t *testing.T) {
 			redislog.StreamOptions{},
 			[]cdc.Reason{cdc.ReasonFuture, cdc.ReasonFuture, cdc.ReasonFuture, cdc.ReasonFuture},
 		},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			c := newClient(t, testserver.StartRedis(t))
-			s := openStream(t, c, &test.opts)
-			ids := xadd(t, c, 10)
-			epoch := bounds(t, s).Epoch
-			all := readAll(t, s, cdc.Cursor{Epoch: epoch}, 100)
-			if err := c.Do(t.Context(), test.damage(c, ids)...).Err(); err != nil {
-				t.Fatal(err)
-			}
-			for i, at := range []int{0, 4, 8, 9} {
-				_, err := s.Read(t.Context(), all[at].Cursor(epoch), 100)
-				if want := test.reason[i]; want != "" {
-					_ = wantReset(t, err, want)
-				} else if err != nil {
-					t.Errorf("cursor %d: got %v", at, err)
-				}
-			}
-		})
 	}
 }
 

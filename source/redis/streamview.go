@@ -19,16 +19,16 @@ type streamView struct {
 
 // view takes a view in one transaction and tells the tracker.
 func (s *Stream) view(ctx context.Context, c redis.Cmdable, page []any) (streamView, error) {
-	for cuts := 0; ; cuts++ {
-		k := s.track.ask()
+	for attempts := 0; ; attempts++ {
+		q := s.track.ask()
 		v, err := s.viewOnce(ctx, c, page)
 		if err != nil {
-			if cuts < maxLooks && cut(err) && ctx.Err() == nil {
+			if attempts < maxLooks && connectionLost(err) && ctx.Err() == nil {
 				continue
 			}
 			return streamView{}, err
 		}
-		s.tell(k, v.bounds)
+		s.observe(q, v.bounds)
 		return v, nil
 	}
 }
@@ -84,14 +84,14 @@ func (s *Stream) bounds(info *redis.XInfoStream) (streamView, error) {
 	return v, nil
 }
 
-// tell gives the tracker an epoch that changes when the stream goes back, which
+// observe gives the tracker an epoch that changes when the stream goes back, which
 // the cursors' epoch cannot: other processes would not know it.
-func (s *Stream) tell(k known, b cdc.Bounds) {
+func (s *Stream) observe(q question, b cdc.Bounds) {
 	n := s.rewinds.Load()
 	b.Epoch = s.epoch + "~" + strconv.FormatInt(n, 10)
-	if b.Epoch == k.bounds.Epoch && b.Last < k.bounds.Last {
+	if b.Epoch == q.bounds.Epoch && b.Last < q.bounds.Last {
 		s.rewinds.CompareAndSwap(n, n+1)
 		b.Epoch = s.epoch + "~" + strconv.FormatInt(s.rewinds.Load(), 10)
 	}
-	s.track.answer(k, b)
+	s.track.answer(q, b)
 }

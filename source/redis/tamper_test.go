@@ -1,7 +1,6 @@
 package redislog_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -84,8 +83,7 @@ func TestOtherProgramsRemove(t *testing.T) {
 	} {
 		for _, c := range append(test.good, test.bad...) {
 			t.Run(test.name, func(t *testing.T) {
-				server := testserver.StartRedis(t)
-				client := newClient(t, server)
+				client := newClient(t, testserver.StartRedis(t))
 				l := openLog(t, client, "x", nil)
 				epoch := bounds(t, l).Epoch
 				if test.batch {
@@ -103,20 +101,26 @@ func TestOtherProgramsRemove(t *testing.T) {
 				if err != nil {
 					_ = wantReset(t, err, cdc.ReasonTruncated)
 				}
-				b := bounds(t, l)
-				if b.Epoch != epoch || b.Head != 10 {
-					t.Errorf("got %+v, want the epoch and head 10", b)
-				}
-				rest, err := follow(t, l, cdc.Cursor{Epoch: epoch, Seq: 10})
-				if err != nil || len(rest) != 0 {
-					t.Errorf("got %v, %v at the head", rest, err)
-				}
-				appendN(t, l, 11, 1)
-				if rest, err = follow(t, l, cdc.Cursor{Epoch: epoch, Seq: 10}); err != nil || len(rest) != 1 {
-					t.Errorf("got %v, %v after an append, want one event", rest, err)
-				}
+				checkGoesOn(t, l, epoch)
 			})
 		}
+	}
+}
+
+// checkGoesOn wants the head to be 10 still, and an append to be delivered there.
+func checkGoesOn(t *testing.T, l *redislog.Log, epoch string) {
+	t.Helper()
+	b := bounds(t, l)
+	if b.Epoch != epoch || b.Head != 10 {
+		t.Errorf("got %+v, want the epoch and head 10", b)
+	}
+	rest, err := follow(t, l, cdc.Cursor{Epoch: epoch, Seq: 10})
+	if err != nil || len(rest) != 0 {
+		t.Errorf("got %v, %v at the head", rest, err)
+	}
+	appendN(t, l, 11, 1)
+	if rest, err = follow(t, l, cdc.Cursor{Epoch: epoch, Seq: 10}); err != nil || len(rest) != 1 {
+		t.Errorf("got %v, %v after an append, want one event", rest, err)
 	}
 }
 
@@ -225,136 +229,6 @@ func TestScriptFlush(t *testing.T) {
 	}
 }
 
-func TestErrors(t *testing.T) {
-	t.Parallel()
-	server := testserver.StartRedis(t)
-	client := newClient(t, server)
-	do := func(t *testing.T, args ...any) {
-		t.Helper()
-		if err := client.Do(t.Context(), args...).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	wantError := func(t *testing.T, err error, text string) {
-		t.Helper()
-		if err == nil || !strings.Contains(err.Error(), text) || !strings.HasPrefix(err.Error(), "redis: ") {
-			t.Errorf("got error %v, want one with %q", err, text)
-		}
-		if errors.Is(err, cdc.ErrUnknownOutcome) {
-			t.Errorf("got an unknown outcome: %v", err)
-		}
-	}
-
-	t.Run("meta of another type", func(t *testing.T) {
-		do(t, "SET", "gapless:{type}", "text")
-		_, err := redislog.Open(t.Context(), client, "type", nil)
-		wantError(t, err, "holds something else")
-	})
-	t.Run("alien hash", func(t *testing.T) {
-		do(t, "HSET", "gapless:{hash}", "name", "value")
-		_, err := redislog.Open(t.Context(), client, "hash", nil)
-		wantError(t, err, "none of this log")
-	})
-	t.Run("alien stream", func(t *testing.T) {
-		do(t, "XADD", "gapless:{alien}:log", "*", "name", "value")
-		_, err := redislog.Open(t.Context(), client, "alien", nil)
-		wantError(t, err, "none of this log")
-		if n := client.XLen(t.Context(), "gapless:{alien}:log").Val(); n != 1 {
-			t.Errorf("got %d entries left, want 1", n)
-		}
-	})
-	t.Run("stream of another type", func(t *testing.T) {
-		l := openLog(t, client, "type2", nil)
-		do(t, "SET", "gapless:{type2}:log", "text")
-		_, err := l.Append(t.Context(), cdc.Event{})
-		wantError(t, err, "holds something else")
-		do(t, "DEL", "gapless:{type2}:log")
-		if r := appendN(t, l, 1, 1); r.Seqs[0] != 1 {
-			t.Errorf("got seq %d after a failed append, want 1", r.Seqs[0])
-		}
-	})
-	t.Run("version", func(t *testing.T) {
-		l := openLog(t, client, "version", nil)
-		appendN(t, l, 1, 1)
-		do(t, "HSET", "gapless:{version}", "v", "1")
-		_, err := redislog.Open(t.Context(), client, "version", nil)
-		wantError(t, err, "upgrade")
-		_, err = l.Append(t.Context(), cdc.Event{})
-		wantError(t, err, "upgrade")
-		_, err = l.Trim(t.Context(), 1)
-		wantError(t, err, "upgrade")
-	})
-	t.Run("others add", func(t *testing.T) {
-		l := openLog(t, client, "adds", nil)
-		appendBatch(t, l, 2)
-		id := client.XAdd(t.Context(), &redis.XAddArgs{Stream: "gapless:{adds}:log", Values: []any{"name", "value"}}).Val()
-		_, err := l.Append(t.Context(), cdc.Event{}, cdc.Event{})
-		wantError(t, err, "another program adds")
-		beginning := cdc.Cursor{Epoch: bounds(t, l).Epoch}
-		if got := readAll(t, l, beginning, 10); len(got) != 2 {
-			t.Errorf("got %d events, want our 2", len(got))
-		}
-		do(t, "XDEL", "gapless:{adds}:log", id) // what the error says
-		do(t, "XSETID", "gapless:{adds}:log", "2-99")
-		if r := appendBatch(t, l, 3); r.Seqs[0] != 3 {
-			t.Errorf("got %v, want 3 to 5", r.Seqs)
-		}
-		if got := readAll(t, l, beginning, 10); len(got) != 5 {
-			t.Errorf("got %d events, want 5", len(got))
-		}
-	})
-	t.Run("name", func(t *testing.T) {
-		for _, name := range []string{"", "a{b}"} {
-			_, err := redislog.Open(t.Context(), client, name, nil)
-			wantError(t, err, "name")
-		}
-	})
-	t.Run("client", func(t *testing.T) {
-		ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": server.Addr}})
-		defer func() { _ = ring.Close() }()
-		_, err := redislog.Open(t.Context(), ring, "x", nil)
-		wantError(t, err, "cannot carry a log")
-	})
-	t.Run("nobody there", func(t *testing.T) {
-		c := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1})
-		defer func() { _ = c.Close() }()
-		_, err := redislog.Open(t.Context(), c, "x", nil)
-		wantError(t, err, "refused")
-	})
-	t.Run("too large", func(t *testing.T) {
-		l := openLog(t, client, "large", &redislog.Options{MaxEventBytes: 10})
-		_, err := l.Append(t.Context(), cdc.Event{Data: make([]byte, 11)})
-		if large, ok := errors.AsType[*cdc.TooLargeError](err); !ok || large.Max != 10 {
-			t.Errorf("got %v", err)
-		}
-	})
-	t.Run("closed", func(t *testing.T) {
-		l := openLog(t, client, "closed", nil)
-		_ = l.Close()
-		_, err1 := l.Append(t.Context(), cdc.Event{})
-		_, err2 := l.Read(t.Context(), cdc.Cursor{Epoch: "x"}, 1)
-		_, err3 := l.Subscribe(t.Context())
-		_, err4 := l.Trim(t.Context(), 1)
-		for _, err := range []error{err1, err2, err3, err4} {
-			if !errors.Is(err, cdc.ErrClosed) {
-				t.Errorf("got %v, want ErrClosed", err)
-			}
-		}
-	})
-	t.Run("context", func(t *testing.T) {
-		l := openLog(t, client, "ctx", nil)
-		ended, cancel := context.WithCancel(t.Context())
-		cancel()
-		_, err1 := l.Append(ended, cdc.Event{})
-		_, err2 := l.Bounds(ended)
-		for _, err := range []error{err1, err2} {
-			if !errors.Is(err, context.Canceled) || errors.Is(err, cdc.ErrUnknownOutcome) {
-				t.Errorf("got %v, want Canceled", err)
-			}
-		}
-	})
-}
-
 func TestReadOnlyReplica(t *testing.T) {
 	t.Parallel()
 	master := testserver.StartRedis(t)
@@ -400,23 +274,13 @@ func TestACL(t *testing.T) {
 	client := newClient(t, server)
 	l := openLog(t, client, "x", nil)
 	appendN(t, l, 1, 3)
-	as := func(t *testing.T, rules ...any) *redis.Client {
-		t.Helper()
-		args := append([]any{"ACL", "SETUSER", "u", "reset", "on", ">pw"}, rules...)
-		if err := client.Do(t.Context(), args...).Err(); err != nil {
-			t.Fatal(err)
-		}
-		c := redis.NewClient(&redis.Options{Addr: server.Addr, Username: "u", Password: "pw"})
-		t.Cleanup(func() { _ = c.Close() })
-		return c
-	}
 	t.Run("documented rights", func(t *testing.T) {
-		l := openLog(t, as(t, "~gapless:*", "+@read", "+@write", "+@scripting", "+@transaction", "+@connection", "+time", "+info"), "x", nil)
+		l := openLog(t, as(t, server, "~gapless:*", "+@read", "+@write", "+@scripting", "+@transaction", "+@connection", "+time", "+info"), "x", nil)
 		subscribe(t, l)
 		appendN(t, l, 4, 1)
 	})
 	t.Run("read only", func(t *testing.T) {
-		l := openLog(t, as(t, "~gapless:*", "+@read", "+@transaction", "+@connection", "+info"), "x", nil)
+		l := openLog(t, as(t, server, "~gapless:*", "+@read", "+@transaction", "+@connection", "+info"), "x", nil)
 		subscribe(t, l)
 		readAll(t, l, cdc.Cursor{Epoch: bounds(t, l).Epoch}, 2)
 		_, err := l.Append(t.Context(), cdc.Event{})
@@ -425,23 +289,33 @@ func TestACL(t *testing.T) {
 		}
 	})
 	t.Run("no XADD", func(t *testing.T) {
-		l := openLog(t, as(t, "~gapless:*", "+@all", "-xadd"), "x", nil)
+		l := openLog(t, as(t, server, "~gapless:*", "+@all", "-xadd"), "x", nil)
 		_, err := l.Append(t.Context(), cdc.Event{})
 		if err == nil || !strings.Contains(err.Error(), "lacks rights") || errors.Is(err, cdc.ErrUnknownOutcome) {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("no XREAD", func(t *testing.T) {
-		l := openLog(t, as(t, "~gapless:*", "+@all", "-xread"), "x", nil)
+		l := openLog(t, as(t, server, "~gapless:*", "+@all", "-xread"), "x", nil)
 		_, err := l.Subscribe(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "lacks rights") {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("other keys", func(t *testing.T) {
-		_, err := redislog.Open(t.Context(), as(t, "~other:*", "+@all"), "x", nil)
+		_, err := redislog.Open(t.Context(), as(t, server, "~other:*", "+@all"), "x", nil)
 		if err == nil || !strings.Contains(err.Error(), "lacks rights") {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// as returns a client of a user with these rights.
+func as(t *testing.T, server *testserver.Redis, rules ...any) *redis.Client {
+	t.Helper()
+	args := append([]any{"ACL", "SETUSER", "u", "reset", "on", ">pw"}, rules...)
+	do(t, newClient(t, server), args...)
+	c := redis.NewClient(&redis.Options{Addr: server.Addr, Username: "u", Password: "pw"})
+	t.Cleanup(func() { _ = c.Close() })
+	return c
 }

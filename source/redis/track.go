@@ -10,29 +10,30 @@ import (
 
 // tracker is what this process knows of the log. Every answer of the server
 // goes through it, for two reasons: whoever waits for more is woken, and a
-// server that knows less than it has told before is found out.
+// server that knows less than it has answered before is found out.
 type tracker struct {
-	mu      sync.Mutex
-	clock   uint64 // grows with every question
-	learned uint64 // clock when the epoch was learned
-	bounds  cdc.Bounds
-	mark    mark
-	left    []string      // epochs before this one, the newest last
-	changed chan struct{} // closed at the next change; nil while nobody waits
-	closed  bool
+	mu           sync.Mutex
+	clock        uint64 // grows with every question
+	learned      uint64 // clock when the epoch was learned
+	bounds       cdc.Bounds
+	mark         mark
+	formerEpochs []string      // epochs before this one, the newest last
+	changed      chan struct{} // closed at the next change; nil while nobody waits
+	closed       bool
 }
 
-// known is what the process knew before it asked.
-type known struct {
-	bounds cdc.Bounds
-	mark   mark
-	left   []string // epochs that the log must not go back to
-	asked  uint64
+// question is what the process knew before it asked.
+type question struct {
+	bounds       cdc.Bounds
+	mark         mark
+	formerEpochs []string // epochs that the log must not go back to
+	asked        uint64
 }
 
-// maxLeft is how many epochs are remembered. One that comes back is that of a
-// replica, which was promoted and had not got the change: the last few are enough.
-const maxLeft = 8
+// maxFormerEpochs is how many epochs are remembered. One that comes back is that
+// of a replica that was promoted and had not got the change: the last few are
+// enough.
+const maxFormerEpochs = 8
 
 // mark is the newest event that was read or appended; its seq is 0 if there is
 // none. A server that has another one in its place is not the one that was asked
@@ -59,25 +60,25 @@ func newMark(epoch string, e cdc.Event) mark {
 }
 
 // ask must be called before the server is asked.
-func (t *tracker) ask() known {
+func (t *tracker) ask() question {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.clock++
-	return known{bounds: t.bounds, mark: t.mark, left: t.left, asked: t.clock}
+	return question{bounds: t.bounds, mark: t.mark, formerEpochs: t.formerEpochs, asked: t.clock}
 }
 
-// answer takes note of what the server answered to the question k. Answers may
+// answer takes note of what the server answered to the question. Answers may
 // arrive in any order: one that was asked for before the current epoch was
 // learned may still speak of the one before.
-func (t *tracker) answer(k known, b cdc.Bounds) {
+func (t *tracker) answer(q question, b cdc.Bounds) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if b.Epoch != t.bounds.Epoch {
-		if k.asked <= t.learned {
+		if q.asked <= t.learned {
 			return
 		}
 		if t.bounds.Epoch != "" {
-			t.left = append(slices.Clone(t.left[max(0, len(t.left)-maxLeft+1):]), t.bounds.Epoch) // others hold the slice
+			t.formerEpochs = append(slices.Clone(t.formerEpochs[max(0, len(t.formerEpochs)-maxFormerEpochs+1):]), t.bounds.Epoch) // others hold the slice
 		}
 		t.bounds, t.mark, t.learned = b, mark{}, t.clock
 		t.wake()

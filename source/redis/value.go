@@ -16,6 +16,14 @@ import (
 // that is what [cdc.CheckAppend] refuses. One field and not one for each text,
 // since each costs the server and us more than everything else about an event.
 
+// What append.lua puts into one entry at most: it is given these numbers. The
+// bytes let two entries share a node of the stream, 4096 bytes by default. An
+// event that is larger has an entry for itself.
+const (
+	maxEventsPerEntry = 8
+	maxEntryBytes     = 1900
+)
+
 // textsPerValue come before the metadata.
 const textsPerValue = 5
 

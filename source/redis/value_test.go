@@ -2,6 +2,7 @@ package redislog_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,12 +93,7 @@ func TestEventsShareEntries(t *testing.T) {
 	entry(2)
 	entry(1)
 	entry(1)
-
-	var got []string
-	for _, m := range client.XRange(t.Context(), streamKey, "-", "+").Val() {
-		got = append(got, m.ID)
-	}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
+	if got := entryIDs(t, client); !slices.Equal(got, want) {
 		t.Fatalf("got entries\n%v\nwant\n%v", got, want)
 	}
 	events := readAll(t, l, cdc.Cursor{Epoch: epoch}, 1000)
@@ -105,18 +101,33 @@ func TestEventsShareEntries(t *testing.T) {
 		t.Fatalf("got %d events of %d, %v", len(events), head, bounds(t, l))
 	}
 	for _, limit := range []int{1, 2, 3, 7, 8, 9, 100} {
-		for i, e := range events {
-			after := cdc.Cursor{Epoch: epoch}
-			if i > 0 {
-				after = events[i-1].Cursor(epoch)
-			}
-			page, err := l.Read(t.Context(), after, limit)
-			if err != nil || len(page.Events) == 0 || len(page.Events) > limit || page.Next != after.Seq+uint64(len(page.Events)) {
-				t.Fatalf("after %d: got %+v, %v", i, page, err)
-			}
-			if page.Events[0].Seq != e.Seq || page.Events[0].Tag() != e.Tag() {
-				t.Fatalf("after %d: got %d", i, page.Events[0].Seq)
-			}
+		checkPages(t, l, epoch, events, limit)
+	}
+}
+
+func entryIDs(t *testing.T, client *redis.Client) []string {
+	t.Helper()
+	var ids []string
+	for _, m := range client.XRange(t.Context(), streamKey, "-", "+").Val() {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+// checkPages reads a page after each event: it begins with the next one.
+func checkPages(t *testing.T, l cdc.Source, epoch string, events []cdc.Event, limit int) {
+	t.Helper()
+	for i, e := range events {
+		after := cdc.Cursor{Epoch: epoch}
+		if i > 0 {
+			after = events[i-1].Cursor(epoch)
+		}
+		page, err := l.Read(t.Context(), after, limit)
+		if err != nil || len(page.Events) == 0 || len(page.Events) > limit || page.Next != after.Seq+uint64(len(page.Events)) {
+			t.Fatalf("after %d: got %+v, %v", i, page, err)
+		}
+		if page.Events[0].Seq != e.Seq || page.Events[0].Tag() != e.Tag() {
+			t.Fatalf("after %d: got %d", i, page.Events[0].Seq)
 		}
 	}
 }

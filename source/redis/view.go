@@ -17,19 +17,19 @@ import (
 // layout is the version of what is stored, in the hash's field v.
 const layout = "3"
 
-// maxLooks is how often a view is taken again after something was put right.
+// maxLooks is how often a view is taken again after something was corrected.
 const maxLooks = 6
 
 // view is one atomic look at the log.
 type view struct {
-	exists bool
-	bounds cdc.Bounds
-	max    int         // bytes of the largest event ever appended
-	known  known       // before the look
-	length int64       // entries in the stream
-	told   int64       // how many it is known to have
-	page   *pageBuffer // reply to the page's XRANGE, nil if none was asked for
-	mark   []byte      // reply to the XRANGE of the mark, nil if it was not asked for
+	exists   bool
+	bounds   cdc.Bounds
+	max      int         // bytes of the largest event ever appended
+	question question    // before the look
+	length   int64       // entries in the stream
+	recorded int64       // how many the hash says
+	page     *pageBuffer // reply to the page's XRANGE, nil if none was asked for
+	mark     []byte      // reply to the XRANGE of the mark, nil if it was not asked for
 }
 
 // pageQuery asks for entries from the one that has that seq on.
@@ -44,7 +44,7 @@ type pageQuery struct {
 // server by a new connection at any time, without an error that says so. A page
 // that begins before the mark either has it or does not reach it.
 func (l *Log) look(ctx context.Context, c redis.Cmdable, page *pageQuery) (view, error) {
-	k := l.track.ask()
+	q := l.track.ask()
 	pipe := c.TxPipeline()
 	meta := pipe.HMGet(ctx, l.meta, "v", "epoch", "floor", "head", "length", "max")
 	length := pipe.XLen(ctx, l.stream)
@@ -54,8 +54,8 @@ func (l *Log) look(ctx context.Context, c redis.Cmdable, page *pageQuery) (view,
 		_ = pipe.Process(ctx, buffer.cmd(ctx, []any{"XRANGE", l.stream, entryID(page.from), "+", "COUNT", page.count})) // the error comes with Exec
 	}
 	var markCmd *redis.RawCmd
-	if k.mark.Seq > 0 && (page == nil || page.from > k.mark.Seq) {
-		id := entryID(k.mark.Seq)
+	if q.mark.Seq > 0 && (page == nil || page.from > q.mark.Seq) {
+		id := entryID(q.mark.Seq)
 		markCmd = redis.NewRawCmd(ctx, "XRANGE", l.stream, id, "+", "COUNT", 1)
 		_ = pipe.Process(ctx, markCmd)
 	}
@@ -63,7 +63,7 @@ func (l *Log) look(ctx context.Context, c redis.Cmdable, page *pageQuery) (view,
 		return view{}, l.reason(ctx, c, err)
 	}
 	v, err := parseView(meta.Val())
-	v.length, v.page, v.known = length.Val(), buffer, k
+	v.length, v.page, v.question = length.Val(), buffer, q
 	if markCmd != nil {
 		v.mark = markCmd.Val()
 	}
@@ -97,7 +97,7 @@ func parseView(fields []any) (view, error) {
 	var err1, err2, err3, err4 error
 	v.bounds.Floor, err1 = strconv.ParseUint(text[2], 10, 64)
 	v.bounds.Head, err2 = strconv.ParseUint(text[3], 10, 64)
-	v.told, err3 = strconv.ParseInt(text[4], 10, 64)
+	v.recorded, err3 = strconv.ParseInt(text[4], 10, 64)
 	v.max, err4 = strconv.Atoi(text[5])
 	v.bounds.Last = v.bounds.Head
 	if err := errors.Join(err1, err2, err3, err4); err != nil || v.bounds.Epoch == "" {
@@ -109,7 +109,7 @@ func parseView(fields []any) (view, error) {
 // tampered reports whether the stream does not have as many entries as its
 // numbers say: other programs have removed or added some.
 func (v view) tampered() bool {
-	return v.length != v.told
+	return v.length != v.recorded
 }
 
 // current returns bounds that hold now.
@@ -118,42 +118,43 @@ func (l *Log) current(ctx context.Context) (cdc.Bounds, error) {
 	return v.bounds, err
 }
 
-// currentView takes a view and puts right what it shows: a log that is not
+// currentView takes a view and corrects what it shows: a log that is not
 // there is made, one that went back gets a new epoch, one whose stream others
 // have trimmed gets its floor.
 func (l *Log) currentView(ctx context.Context, c redis.Cmdable, page *pageQuery) (view, error) {
-	cuts := 0
+	attempts := 0
 	for range maxLooks {
 		v, err := l.look(ctx, c, page)
-		if cut(err) {
-			// The pool may hold several connections that were cut meanwhile.
-			if cuts++; cuts < maxLooks && ctx.Err() == nil {
+		if connectionLost(err) {
+			// The pool may hold several connections that were closed meanwhile.
+			if attempts++; attempts < maxLooks && ctx.Err() == nil {
 				continue
 			}
 		}
 		if err != nil {
 			return view{}, err
 		}
-		done, err := l.putRight(ctx, v)
+		done, err := l.reconcile(ctx, v)
 		if err != nil {
 			return view{}, err
 		}
 		if done {
-			l.track.answer(v.known, v.bounds)
+			l.track.answer(v.question, v.bounds)
 			return v, nil
 		}
 	}
 	return view{}, errors.New("the log kept changing under this call: try again")
 }
 
-// putRight returns true if there was nothing to do.
-func (l *Log) putRight(ctx context.Context, v view) (bool, error) {
-	k := v.known
+// reconcile corrects what the view shows. It returns true if there was nothing
+// to do.
+func (l *Log) reconcile(ctx context.Context, v view) (bool, error) {
+	q := v.question
 	switch {
 	case !v.exists:
 		_, err := l.renew(ctx, "none") // no epoch is called so: the log is made, or left as it is
 		return false, err
-	case v.bounds.Epoch == k.bounds.Epoch && v.bounds.Last < k.bounds.Last, v.diverged(markOf(v.mark)), slices.Contains(k.left, v.bounds.Epoch):
+	case v.bounds.Epoch == q.bounds.Epoch && v.bounds.Last < q.bounds.Last, v.diverged(markOf(v.mark)), slices.Contains(q.formerEpochs, v.bounds.Epoch):
 		return false, l.wentBack(ctx, v)
 	case v.tampered():
 		return false, l.repair(ctx, 0, 0)
@@ -164,7 +165,7 @@ func (l *Log) putRight(ctx context.Context, v view) (bool, error) {
 // diverged reports whether one of the events, which the log has, is another one
 // than this process has seen in that place: it went back and grew again.
 func (v view) diverged(events []cdc.Event) bool {
-	mark := v.known.mark
+	mark := v.question.mark
 	if mark.Seq == 0 || v.bounds.Epoch != mark.Epoch {
 		return false
 	}
@@ -184,7 +185,7 @@ func markOf(reply []byte) []cdc.Event {
 func (l *Log) wentBack(ctx context.Context, v view) error {
 	_, err := l.renew(ctx, v.bounds.Epoch)
 	if err != nil {
-		return fmt.Errorf("the log went back from %d, now its last is %d, and its epoch could not be changed: %w", v.known.bounds.Last, v.bounds.Last, err)
+		return fmt.Errorf("the log went back from %d, now its last is %d, and its epoch could not be changed: %w", v.question.bounds.Last, v.bounds.Last, err)
 	}
 	return nil
 }

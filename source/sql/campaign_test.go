@@ -44,7 +44,7 @@ func TestManyWritersLoseNothing(t *testing.T) {
 			for i, l := range []*sqllog.Log{reader, late} {
 				go func() {
 					time.Sleep(time.Duration(i) * soak(1500*time.Millisecond) / 3) // the second begins under load
-					got, err := follow(ctx, l, cdc.Beginning)
+					got, err := follow(ctx, l, cdc.Beginning())
 					if err != nil {
 						t.Errorf("reader %d: %v", i, err)
 					}

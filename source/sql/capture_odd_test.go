@@ -25,8 +25,8 @@ func TestCaptureOfKeysThatAreBytes(t *testing.T) {
 	each(t, func(t *testing.T, v variant) {
 		l, db := v.fresh(t)
 		e := engineName(v)
-		mustExec(t, db, "CREATE TABLE one (k "+kind[e]+" PRIMARY KEY, n INTEGER)")
-		mustExec(t, db, "CREATE TABLE two (k "+kind[e]+", j INTEGER, n INTEGER, PRIMARY KEY (k, j))")
+		mustExec(t, db, "CREATE TABLE one (k "+kind[e]+" NOT NULL PRIMARY KEY, n INTEGER)")
+		mustExec(t, db, "CREATE TABLE two (k "+kind[e]+" NOT NULL, j INTEGER NOT NULL, n INTEGER, PRIMARY KEY (k, j))")
 		for _, name := range []string{"one", "two"} {
 			if err := l.Capture(t.Context(), sqllog.Table{Name: name, Columns: []string{"n"}}); err != nil {
 				t.Fatal(err)
@@ -194,16 +194,16 @@ func TestCaptureAfterTablesChangedPlaces(t *testing.T) {
 func TestCaptureOfATriggerThatWasChanged(t *testing.T) {
 	for name, statements := range map[string][]string{
 		"postgres/sequencer": {
-			"DROP TRIGGER w_capture_update ON w", "ALTER TABLE w DISABLE TRIGGER w_capture_delete", "DROP FUNCTION w_capture_row CASCADE",
-			"CREATE OR REPLACE FUNCTION w_capture_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
-			"ALTER FUNCTION w_capture_row() SECURITY INVOKER", "ALTER FUNCTION w_capture_row() RESET ALL",
-			"DROP TRIGGER w_capture_insert ON w;; CREATE TRIGGER w_capture_insert AFTER DELETE ON w REFERENCING OLD TABLE AS gapless_old EXECUTE FUNCTION w_capture_row()",
+			"DROP TRIGGER w_to_change_log_update ON w", "ALTER TABLE w DISABLE TRIGGER w_to_change_log_delete", "DROP FUNCTION w_to_change_log_row CASCADE",
+			"CREATE OR REPLACE FUNCTION w_to_change_log_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+			"ALTER FUNCTION w_to_change_log_row() SECURITY INVOKER", "ALTER FUNCTION w_to_change_log_row() RESET ALL",
+			"DROP TRIGGER w_to_change_log_insert ON w;; CREATE TRIGGER w_to_change_log_insert AFTER DELETE ON w REFERENCING OLD TABLE AS gapless_old EXECUTE FUNCTION w_to_change_log_row()",
 		},
 		"mariadb": {
-			"DROP TRIGGER w_capture_update", "DROP TRIGGER w_capture_insert;; CREATE TRIGGER w_capture_insert AFTER INSERT ON w FOR EACH ROW SET @x = 1",
-			"DROP TRIGGER w_capture_delete;; CREATE TRIGGER w_capture_delete AFTER UPDATE ON w FOR EACH ROW BEGIN END",
+			"DROP TRIGGER w_to_change_log_update", "DROP TRIGGER w_to_change_log_insert;; CREATE TRIGGER w_to_change_log_insert AFTER INSERT ON w FOR EACH ROW SET @x = 1",
+			"DROP TRIGGER w_to_change_log_delete;; CREATE TRIGGER w_to_change_log_delete AFTER UPDATE ON w FOR EACH ROW BEGIN END",
 		},
-		"sqlite": {"DROP TRIGGER w_capture_rekey", "DROP TRIGGER w_capture_insert;; CREATE TRIGGER w_capture_insert AFTER INSERT ON w BEGIN SELECT 1; END"},
+		"sqlite": {"DROP TRIGGER w_to_change_log_rekey", "DROP TRIGGER w_to_change_log_insert;; CREATE TRIGGER w_to_change_log_insert AFTER INSERT ON w BEGIN SELECT 1; END"},
 	} {
 		for _, v := range variants {
 			if v.name != name {

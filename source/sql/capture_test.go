@@ -38,38 +38,8 @@ func TestCaptureEmitsEachChangeOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		column, text := `the "text`, `"it's \"b\""`
-		if db.DriverName() == "mysql" { // where quoted has changed the quotes
-			column, text = "the `text", "\"it's `b`\""
-		}
-		js := func(id int, text, n string) string {
-			return fmt.Sprintf(`{"id":%d,%q:%s,"n":%s}`, id, column, text, n)
-		}
 		do := func(query string) func() { return func() { mustExec(t, db, quoted(db, query)) } }
-		steps := []struct {
-			query string
-			want  []cdc.Event
-		}{
-			{`INSERT INTO "odd 'name" VALUES (1, 'a', NULL), (2, 'it''s "b"', 5)`, []cdc.Event{
-				event("odd.insert", "1", `{"old":null,"new":`+js(1, `"a"`, "null")+`}`),
-				event("odd.insert", "2", `{"old":null,"new":`+js(2, text, "5")+`}`),
-			}},
-			{`UPDATE "odd 'name" SET n = n`, nil},
-			{`UPDATE "odd 'name" SET n = NULL WHERE id = 2`, []cdc.Event{
-				event("odd.update", "2", `{"old":`+js(2, text, "5")+`,"new":`+js(2, text, "null")+`}`),
-			}},
-			{`UPDATE "odd 'name" SET "the ""text" = 'A' WHERE id = 1`, []cdc.Event{
-				event("odd.update", "1", `{"old":`+js(1, `"a"`, "null")+`,"new":`+js(1, `"A"`, "null")+`}`),
-			}},
-			{`UPDATE "odd 'name" SET id = 7 WHERE id = 1`, []cdc.Event{
-				event("odd.delete", "1", `{"old":`+js(1, `"A"`, "null")+`,"new":null}`),
-				event("odd.insert", "7", `{"old":null,"new":`+js(7, `"A"`, "null")+`}`),
-			}},
-			{`DELETE FROM "odd 'name" WHERE id = 7`, []cdc.Event{
-				event("odd.delete", "7", `{"old":`+js(7, `"A"`, "null")+`,"new":null}`),
-			}},
-		}
-		for _, step := range steps {
+		for _, step := range changes(db) {
 			sqltest.Emits(t, l, do(step.query), step.want...)
 			if t.Failed() {
 				t.Fatalf("after %s", step.query)
@@ -85,10 +55,46 @@ func TestCaptureEmitsEachChangeOnce(t *testing.T) {
 	})
 }
 
+// change is a statement and the events that it must lead to.
+type change struct {
+	query string
+	want  []cdc.Event
+}
+
+func changes(db *sqlx.DB) []change {
+	column, text := `the "text`, `"it's \"b\""`
+	if db.DriverName() == "mysql" { // where quoted has changed the quotes
+		column, text = "the `text", "\"it's `b`\""
+	}
+	js := func(id int, text, n string) string {
+		return fmt.Sprintf(`{"id":%d,%q:%s,"n":%s}`, id, column, text, n)
+	}
+	return []change{
+		{`INSERT INTO "odd 'name" VALUES (1, 'a', NULL), (2, 'it''s "b"', 5)`, []cdc.Event{
+			event("odd.insert", "1", `{"old":null,"new":`+js(1, `"a"`, "null")+`}`),
+			event("odd.insert", "2", `{"old":null,"new":`+js(2, text, "5")+`}`),
+		}},
+		{`UPDATE "odd 'name" SET n = n`, nil},
+		{`UPDATE "odd 'name" SET n = NULL WHERE id = 2`, []cdc.Event{
+			event("odd.update", "2", `{"old":`+js(2, text, "5")+`,"new":`+js(2, text, "null")+`}`),
+		}},
+		{`UPDATE "odd 'name" SET "the ""text" = 'A' WHERE id = 1`, []cdc.Event{
+			event("odd.update", "1", `{"old":`+js(1, `"a"`, "null")+`,"new":`+js(1, `"A"`, "null")+`}`),
+		}},
+		{`UPDATE "odd 'name" SET id = 7 WHERE id = 1`, []cdc.Event{
+			event("odd.delete", "1", `{"old":`+js(1, `"A"`, "null")+`,"new":null}`),
+			event("odd.insert", "7", `{"old":null,"new":`+js(7, `"A"`, "null")+`}`),
+		}},
+		{`DELETE FROM "odd 'name" WHERE id = 7`, []cdc.Event{
+			event("odd.delete", "7", `{"old":`+js(7, `"A"`, "null")+`,"new":null}`),
+		}},
+	}
+}
+
 func TestCaptureWithCompositeKeyAndWatchedColumns(t *testing.T) {
 	each(t, func(t *testing.T, v variant) {
 		l, db := v.fresh(t)
-		mustExec(t, db, "CREATE TABLE order_lines (item INTEGER, ord INTEGER, qty INTEGER, note VARCHAR(20), PRIMARY KEY (ord, item))")
+		mustExec(t, db, "CREATE TABLE order_lines (item INTEGER NOT NULL, ord INTEGER NOT NULL, qty INTEGER, note VARCHAR(20), PRIMARY KEY (ord, item))")
 		table := sqllog.Table{Name: "order_lines", Columns: []string{"qty"}}
 		if err := l.Capture(t.Context(), table); err != nil {
 			t.Fatal(err)
@@ -265,11 +271,11 @@ func TestNamesThatTheDatabaseWouldCutAreRefused(t *testing.T) {
 		if v.name == "mariadb" {
 			driver = "mysql"
 		}
-		_, err := sqllog.Open(t.Context(), connect(t, driver, dsn), &sqllog.Options{Mode: v.opts.Mode, Table: strings.Repeat("x", 49)})
+		_, err := sqllog.Open(t.Context(), connect(t, driver, dsn), strings.Repeat("x", 49), &sqllog.Options{Mode: v.opts.Mode})
 		if err == nil || !strings.Contains(err.Error(), "at most 48") {
 			t.Errorf("%s: got %v, want the length to be refused", v.name, err)
 		}
-		openLog(t, connect(t, driver, dsn), sqllog.Options{Mode: v.opts.Mode, Table: strings.Repeat("x", 48)})
+		openNamed(t, connect(t, driver, dsn), strings.Repeat("x", 48), sqllog.Options{Mode: v.opts.Mode})
 	}
 }
 

@@ -18,14 +18,17 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel() // with the same over a Hub and through a pooler
 	each(t, func(t *testing.T, v variant) { conformance.Run(t, harness(t, v)) })
 }
 
 // TestConformanceOverHub runs with GAPLESS_SOAK on the other variants, too: what
-// they give to a Hub differs in nothing from what these do.
+// they give to a Hub differs in nothing from what this one does, except that its
+// head waits for writers in flight.
 func TestConformanceOverHub(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, v variant) {
-		if os.Getenv("GAPLESS_SOAK") == "" && v.name != "postgres/sequencer" && v.name != "postgres/fence" {
+		if os.Getenv("GAPLESS_SOAK") == "" && v.name != "postgres/fence" {
 			t.Skip("runs with GAPLESS_SOAK")
 		}
 		conformance.Run(t, conformance.OverHub(harness(t, v), &cdc.HubOptions{TailEvents: 16}))
@@ -41,9 +44,11 @@ type stand struct {
 	via   string            // DSN through the proxy
 }
 
-// severed is the case whose connections go through the proxy: it costs as much
-// as the server.
-const severed = "Live/Severed"
+// isSevered reports whether the connections of the case go through the proxy,
+// which costs as much as the server.
+func isSevered(at conformance.Place) bool {
+	return at.Case == "Live/Severed" || at.Case == "Contained/Sticky/severed"
+}
 
 // handle is an open log with the pool that is its own.
 type handle struct {
@@ -63,26 +68,46 @@ func (h *handle) Close() error {
 
 func harness(t *testing.T, v variant) conformance.Harness {
 	s := &stand{tb: t, v: v}
-	h := conformance.Harness{Open: s.open, Second: s.open, Reopen: s.open, Begin: s.begin, Writers: 3, Rewind: s.rewind, Break: s.breakReads}
+	h := conformance.Harness{Open: s.open, Second: s.open, Reopen: s.open, Begin: s.begin, Writers: 3, Rewind: s.rewind, Break: s.breakReads} // no stored row can be unreadable, so there is no BreakEvent
 	h.Crash = &conformance.Crash{Command: s.child}
 	if v.name == "sqlite" {
 		h.Writers = 1
+		h.Lock = s.lock
 		return h
 	}
 	driver, dsn := v.open(t)
 	port := serverPort(driver)
 	s.pools = newPools(t, driver, dsn)
 	s.proxy = testserver.StartProxy(t, port)
-	s.via = strings.Replace(dsn, fmt.Sprint(port), fmt.Sprint(s.proxy.Port), 1)
+	s.via = at(dsn, port, s.proxy.Port)
 	h.Sever = s.sever
 	return h
 }
 
+// lock holds the write lock of the file, as another process may.
+func (s *stand) lock(ctx context.Context, at conformance.Place, _ cdc.Log) (func(), error) {
+	db, err := sqlx.Open(s.address(at))
+	if err != nil {
+		return nil, err
+	}
+	tx, err := db.BeginTxx(ctx, nil) // immediate, by the DSN
+	if err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return func() { _, _ = tx.Rollback(), db.Close() }, nil
+}
+
 func (s *stand) sever(_ context.Context, at conformance.Place, _ cdc.Log) (int, error) {
-	if at.Case != severed {
+	if !isSevered(at) {
 		return 0, fmt.Errorf("the connections of case %s cannot be cut: they are not through the proxy", at.Case)
 	}
 	return s.proxy.Cut(), nil
+}
+
+// at is the DSN with another port.
+func at(dsn string, port, other int) string {
+	return strings.Replace(dsn, fmt.Sprint(port), fmt.Sprint(other), 1)
 }
 
 // address is the driver and DSN of a place's database.
@@ -90,7 +115,7 @@ func (s *stand) address(at conformance.Place) (driver, dsn string) {
 	switch {
 	case s.pools == nil:
 		return "sqlite", "file:" + at.Dir + "/log.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_txlock=immediate"
-	case at.Case == severed:
+	case isSevered(at):
 		return s.pools.driver, s.via
 	}
 	return s.pools.driver, s.pools.dsn
@@ -114,7 +139,7 @@ func appendUntilKilled(spec string) error {
 	if err != nil {
 		return err
 	}
-	log, err := sqllog.Open(context.Background(), db, &sqllog.Options{Mode: sqllog.Mode(words[2]), Table: words[3], NoSchema: true})
+	log, err := sqllog.Open(context.Background(), db, words[3], &sqllog.Options{Mode: sqllog.Mode(words[2]), NoSchema: true})
 	if err != nil {
 		return err
 	}
@@ -126,9 +151,7 @@ func (s *stand) open(ctx context.Context, at conformance.Place) (cdc.Log, error)
 	if err != nil {
 		return nil, err
 	}
-	opts := s.v.opts
-	opts.Table = at.Name
-	log, err := sqllog.Open(ctx, db, &opts)
+	log, err := sqllog.Open(ctx, db, at.Name, &s.v.opts)
 	if err != nil {
 		_ = giveUp()
 		return nil, err
@@ -138,7 +161,7 @@ func (s *stand) open(ctx context.Context, at conformance.Place) (cdc.Log, error)
 
 // pool is for one handle alone, until it is given up.
 func (s *stand) pool(at conformance.Place) (db *sqlx.DB, giveUp func() error, err error) {
-	if s.pools != nil && at.Case != severed {
+	if s.pools != nil && !isSevered(at) {
 		db, giveUp = s.pools.take()
 		return db, giveUp, nil
 	}

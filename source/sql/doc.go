@@ -4,13 +4,13 @@
 //
 // # Basics
 //
-// [Open] makes a log of an open database; [Log.AppendTx] adds events in the
+// [Open] makes a log of an open database, a *sql.DB or a *sqlx.DB; [Log.AppendTx] adds events in the
 // caller's transaction, [Log.Append] in one of its own, [Log.Capture] makes
 // triggers do it for every change of a table. Readers use the log through
 // package cdc: cdc.Follow, cdc.NewHub.
 //
-//	db, err := sqlx.Open("postgres", dsn)
-//	log, err := sqllog.Open(ctx, db, nil)
+//	db, err := sql.Open("postgres", dsn)
+//	log, err := sqllog.Open(ctx, db, "change_log", nil)
 //	err = log.AppendTx(ctx, tx, cdc.Event{Topic: "orders", Type: "order.created", Key: "17"})
 //
 // # The order of events
@@ -31,5 +31,5 @@
 // seq, because there is none before the commit. A restored backup must be
 // followed by [Log.Renew] before anything is appended; another PostgreSQL
 // server or timeline begins a new epoch by itself. The mode Fence, and SQLite,
-// pin one connection of the pool for a Log.
+// keep one connection of the pool for a Log; the logs of a [Store] share it.
 package sqllog

@@ -24,7 +24,7 @@ func Example() {
 	db.MustExec("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT)")
 
 	ctx := context.Background()
-	log, err := sqllog.Open(ctx, db, nil)
+	log, err := sqllog.Open(ctx, db, "change_log", nil)
 	if err != nil {
 		panic(err)
 	}
@@ -38,7 +38,7 @@ func Example() {
 	if err := tx.Commit(); err != nil {
 		panic(err)
 	}
-	for batch, err := range cdc.Follow(ctx, log, cdc.Beginning, nil) {
+	for batch, err := range cdc.Follow(ctx, log, cdc.Beginning(), nil) {
 		if err != nil {
 			panic(err)
 		}
@@ -59,10 +59,10 @@ func ExampleLog_Capture() {
 	defer os.RemoveAll(dir)
 	db := sqlx.MustOpen("sqlite", "file:"+filepath.Join(dir, "shop.db"))
 	defer db.Close()
-	db.MustExec("CREATE TABLE stock (item TEXT PRIMARY KEY, pieces INTEGER)")
+	db.MustExec("CREATE TABLE stock (item TEXT NOT NULL PRIMARY KEY, pieces INTEGER)")
 
 	ctx := context.Background()
-	log, err := sqllog.Open(ctx, db, nil)
+	log, err := sqllog.Open(ctx, db, "change_log", nil)
 	if err != nil {
 		panic(err)
 	}

@@ -22,7 +22,7 @@ func TestAnExistingTableIsMapped(t *testing.T) {
 	db := connect(t, driver, dsn)
 	mustExec(t, db, mappedTable)
 	mustExec(t, db, `INSERT INTO events (project_id, kind, payload) VALUES (7, 'old', '{"a":  1}'), (7, 'null', NULL)`)
-	l := openLog(t, db, sqllog.Options{Table: "events", Columns: mapped})
+	l := openNamed(t, db, "events", sqllog.Options{Columns: mapped})
 	epoch := epochOf(t, l)
 	got := readAll(t, l, cdc.Cursor{Epoch: epoch})
 	if len(got) != 2 || got[0].Topic != "7" || got[0].Type != "old" || string(got[0].Data) != `{"a": 1}` || got[0].Key != "" || got[1].Data != nil || got[0].Time.IsZero() {
@@ -92,7 +92,7 @@ func TestSequencesThatBreakTheOrderAreRefused(t *testing.T) {
 	}
 	for _, c := range cases {
 		mustExec(t, db, c.alter)
-		_, err := sqllog.Open(t.Context(), db, &sqllog.Options{Table: c.table, Columns: columns})
+		_, err := sqllog.Open(t.Context(), db, c.table, &sqllog.Options{Columns: columns})
 		if _, ok := errors.AsType[*sqllog.SchemaError](err); !ok || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.alter, err, c.want)
 		}
@@ -104,21 +104,21 @@ func TestTheTriggerForDeletesIsRequired(t *testing.T) {
 	driver, dsn := freshPostgres(t)
 	db := connect(t, driver, dsn)
 	mustExec(t, db, mappedTable)
-	opts := sqllog.Options{Table: "events", Columns: mapped}
-	if err := sqllog.EnsureSchema(t.Context(), db, &opts); err != nil {
+	opts := sqllog.Options{Columns: mapped}
+	if err := sqllog.EnsureSchema(t.Context(), db, "events", &opts); err != nil {
 		t.Fatal(err)
 	}
 	mustExec(t, db, "ALTER TABLE events DISABLE TRIGGER events_floor")
-	if _, err := sqllog.Open(t.Context(), db, &opts); err == nil || !strings.Contains(err.Error(), "disabled") {
+	if _, err := sqllog.Open(t.Context(), db, "events", &opts); err == nil || !strings.Contains(err.Error(), "disabled") {
 		t.Errorf("got %v, want the disabled trigger", err)
 	}
 	mustExec(t, db, "DROP TRIGGER events_floor ON events")
 	opts.NoSchema = true
-	if _, err := sqllog.Open(t.Context(), db, &opts); err == nil || !strings.Contains(err.Error(), "InvisibleDeletes") {
+	if _, err := sqllog.Open(t.Context(), db, "events", &opts); err == nil || !strings.Contains(err.Error(), "InvisibleDeletes") {
 		t.Errorf("got %v, want the missing trigger", err)
 	}
 	opts.InvisibleDeletes = true
-	openLog(t, db, opts)
+	openNamed(t, db, "events", opts)
 }
 
 // TestAPreparedTransactionHoldsTheFence: PREPARE gives the transaction another
@@ -242,7 +242,7 @@ func TestSchemasAreMadeByManyAtOnce(t *testing.T) {
 		for range 8 {
 			db := connect(t, driver, dsn)
 			wg.Go(func() {
-				if err := sqllog.EnsureSchema(t.Context(), db, &v.opts); err != nil {
+				if err := sqllog.EnsureSchema(t.Context(), db, "change_log", &v.opts); err != nil {
 					t.Error(err)
 				}
 			})
@@ -257,11 +257,11 @@ func TestSchemaIsAMigration(t *testing.T) {
 		db := connect(t, driver, dsn)
 		opts := v.opts
 		opts.NoSchema = true
-		if _, err := sqllog.Open(t.Context(), db, &opts); err == nil || !strings.Contains(err.Error(), "EnsureSchema") {
+		if _, err := sqllog.Open(t.Context(), db, "change_log", &opts); err == nil || !strings.Contains(err.Error(), "EnsureSchema") {
 			t.Errorf("Open without tables: %v", err)
 		}
 		dialect := map[string]sqllog.Dialect{"postgres": sqllog.Postgres, "sqlite": sqllog.SQLite, "mysql": sqllog.MySQL}[driver]
-		schema, err := sqllog.Schema(dialect, &opts)
+		schema, err := sqllog.Schema(dialect, "change_log", &opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -275,10 +275,10 @@ func TestSchemaIsAMigration(t *testing.T) {
 func TestWrongTablesAreNamed(t *testing.T) {
 	each(t, func(t *testing.T, v variant) {
 		_, db := v.fresh(t)
-		mustExec(t, db, "ALTER TABLE change_log DROP COLUMN topic")
-		mustExec(t, db, "ALTER TABLE change_log ADD COLUMN topic INTEGER")
+		mustExec(t, db, "ALTER TABLE change_log DROP COLUMN type")
+		mustExec(t, db, "ALTER TABLE change_log ADD COLUMN type INTEGER")
 		mustExec(t, db, "ALTER TABLE change_log RENAME COLUMN data TO payload")
-		_, err := sqllog.Open(t.Context(), db, &v.opts)
+		_, err := sqllog.Open(t.Context(), db, "change_log", &v.opts)
 		if schema, ok := errors.AsType[*sqllog.SchemaError](err); !ok || !strings.Contains(err.Error(), `no column "data"`) {
 			t.Errorf("got %v (%v), want the missing column by name", err, schema)
 		}
@@ -317,7 +317,7 @@ func TestRightsThatAreMissingAreNamed(t *testing.T) {
 	role := fmt.Sprint("stranger", databases.Add(1))
 	mustExec(t, db, "CREATE ROLE "+role)
 	mustExec(t, db, "SET ROLE "+role)
-	if _, err := sqllog.Open(t.Context(), db, nil); err == nil || !strings.Contains(err.Error(), "grant SELECT") || !strings.Contains(err.Error(), "sequences") {
+	if _, err := sqllog.Open(t.Context(), db, "change_log", nil); err == nil || !strings.Contains(err.Error(), "grant SELECT") || !strings.Contains(err.Error(), "sequences") {
 		t.Errorf("got %v, want the missing right", err)
 	}
 	mustExec(t, db, "RESET ROLE")
@@ -341,7 +341,7 @@ func TestOddNamesAreMapped(t *testing.T) {
 	db := connect(t, driver, dsn)
 	const table = `"Odd schema"."my SEQ ""LOG"`
 	mustExec(t, db, `CREATE SCHEMA "Odd schema"; CREATE TABLE `+table+` ("the SEQ" bigserial PRIMARY KEY, "to pic" varchar, "select" text, "Data ü" bytea, "when" timestamptz DEFAULT now())`)
-	l := openLog(t, db, sqllog.Options{Table: `Odd schema.my SEQ "LOG`, Columns: &sqllog.Columns{Seq: "the SEQ", Topic: "to pic", Type: "select", Data: "Data ü", Time: "when"}})
+	l := openNamed(t, db, `Odd schema.my SEQ "LOG`, sqllog.Options{Columns: &sqllog.Columns{Seq: "the SEQ", Topic: "to pic", Type: "select", Data: "Data ü", Time: "when"}})
 	epoch := epochOf(t, l)
 	if _, err := l.Append(t.Context(), cdc.Event{Topic: "a", Type: "b", Data: []byte{0, 255}}); err != nil {
 		t.Fatal(err)
@@ -386,7 +386,7 @@ func TestMappedTablesThatLoseRowsAreRefused(t *testing.T) {
 			mustExec(t, db, "CREATE ROLE "+name+" LOGIN; GRANT ALL ON SCHEMA public TO "+name+"; ALTER TABLE u OWNER TO "+name)
 			role = connect(t, driver, strings.Replace(dsn, "user=gapless", "user="+name, 1))
 		}
-		_, err := sqllog.Open(t.Context(), role, &sqllog.Options{Table: "u", Columns: columns})
+		_, err := sqllog.Open(t.Context(), role, "u", &sqllog.Options{Columns: columns})
 		if _, ok := errors.AsType[*sqllog.SchemaError](err); !ok || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", create, err, want)
 		}

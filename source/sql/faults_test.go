@@ -73,7 +73,10 @@ func TestStreamsSurviveTheServer(t *testing.T) {
 			db := connect(t, s.driver, s.dsn(proxy.Port))
 			writer := openLog(t, db, v.opts)
 			reader := openLog(t, connect(t, s.driver, s.dsn(proxy.Port)), opts)
-			hub := cdc.NewHub(reader, nil)
+			hub, err := cdc.NewHub(reader, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
 			defer hub.Close()
 
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -105,7 +108,7 @@ func TestStreamsSurviveTheServer(t *testing.T) {
 // collectIDs follows from the beginning until n events have come.
 func collectIDs(ctx context.Context, l cdc.Log, n int) []string {
 	var ids []string
-	start := cdc.Beginning
+	start := cdc.Beginning()
 	for ctx.Err() == nil {
 		for batch, err := range cdc.Follow(ctx, l, start, nil) {
 			if err != nil {
@@ -128,7 +131,7 @@ func TestOpenSaysThatThereIsNoServer(t *testing.T) {
 		"postgres": "host=127.0.0.1 port=1 user=x dbname=x sslmode=disable",
 		"mysql":    "root@tcp(127.0.0.1:1)/x",
 	} {
-		_, err := sqllog.Open(t.Context(), connect(t, driver, dsn), nil)
+		_, err := sqllog.Open(t.Context(), connect(t, driver, dsn), "change_log", nil)
 		if err == nil || !strings.Contains(err.Error(), "connection refused") {
 			t.Errorf("%s: got %v, want the refused connection", driver, err)
 		}
@@ -173,7 +176,7 @@ func TestListenWakesAtOnce(t *testing.T) {
 	s := privatePostgres(t)
 	proxy := testserver.StartProxy(t, s.port)
 	writer := openLog(t, connect(t, s.driver, s.dsn(s.port)), sqllog.Options{})
-	reader, err := sqllog.Open(t.Context(), connect(t, s.driver, s.dsn(s.port)), &sqllog.Options{
+	reader, err := sqllog.Open(t.Context(), connect(t, s.driver, s.dsn(s.port)), "change_log", &sqllog.Options{
 		ListenDSN: s.dsn(proxy.Port), PollInterval: time.Hour, MaxPollInterval: time.Hour,
 	})
 	if err != nil {

@@ -106,7 +106,12 @@ func mustExec(tb testing.TB, db *sqlx.DB, query string) {
 
 func openLog(tb testing.TB, db *sqlx.DB, o sqllog.Options) *sqllog.Log {
 	tb.Helper()
-	l, err := sqllog.Open(context.Background(), db, &o)
+	return openNamed(tb, db, "change_log", o)
+}
+
+func openNamed(tb testing.TB, db *sqlx.DB, name string, o sqllog.Options) *sqllog.Log {
+	tb.Helper()
+	l, err := sqllog.Open(context.Background(), db, name, &o)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -124,9 +124,7 @@ func TestNamesMayLookLikeParameters(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			driver, dsn := v.open(t)
-			opts := v.opts
-			opts.Table = "a$1b$2c%d"
-			l := openLog(t, connect(t, driver, dsn), opts)
+			l := openNamed(t, connect(t, driver, dsn), "a$1b$2c%d", v.opts)
 			r, err := l.Append(t.Context(), cdc.Event{ID: "?$1"}, cdc.Event{Type: "$2"})
 			if err != nil {
 				t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 // transaction whichever connection is free. With GAPLESS_SOAK set in both modes
 // that stand it.
 func TestConformanceThroughAPooler(t *testing.T) {
+	t.Parallel()
 	modes := []sqllog.Mode{sqllog.Sequencer}
 	if os.Getenv("GAPLESS_SOAK") != "" {
 		modes = append(modes, sqllog.AtCommit)

@@ -30,16 +30,10 @@ func TestFailoverToAStandby(t *testing.T) {
 
 			receipt := appendIDs(t, l, 1, 10)
 			await(t, "the standby to have 10 events", func() bool { return count(t, onStandby) == 10 })
-			if _, err := sqllog.Open(t.Context(), onStandby, &sqllog.Options{Mode: mode}); err == nil || !strings.Contains(err.Error(), "the server is a replica") {
+			if _, err := sqllog.Open(t.Context(), onStandby, "change_log", &sqllog.Options{Mode: mode}); err == nil || !strings.Contains(err.Error(), "the server is a replica") {
 				t.Errorf("Open on the standby: got %v", err)
 			}
-			// The standby stops to receive.
-			mustExec(t, onStandby, "ALTER SYSTEM SET primary_conninfo = ''")
-			mustExec(t, onStandby, "SELECT pg_reload_conf()")
-			await(t, "the standby to stop", func() bool {
-				var n int
-				return onStandby.Get(&n, "SELECT count(*) FROM pg_stat_wal_receiver") == nil && n == 0
-			})
+			stopReceiving(t, onStandby)
 			appendIDs(t, l, 11, 15)
 
 			promote := sync.OnceFunc(func() {
@@ -48,20 +42,7 @@ func TestFailoverToAStandby(t *testing.T) {
 				proxy.Point(fmt.Sprint("127.0.0.1:", standby.Port))
 				proxy.Cut()
 			})
-			var seen []string
-			var end error
-			for batch, err := range cdc.Follow(t.Context(), l, cdc.Beginning, &cdc.FollowOptions{Heartbeat: 20 * time.Millisecond}) {
-				if err != nil {
-					end = err
-					break
-				}
-				for _, e := range batch.Events {
-					seen = append(seen, e.ID)
-				}
-				if len(seen) == 15 {
-					promote()
-				}
-			}
+			seen, end := followUntil(t, l, 15, promote)
 			if reset, ok := errors.AsType[*cdc.ResetError](end); !ok || len(seen) != 15 || reset.Resume.Epoch == receipt.Epoch {
 				t.Fatalf("saw %v, then %v, want 15 events and a reset", seen, end)
 			}
@@ -72,6 +53,35 @@ func TestFailoverToAStandby(t *testing.T) {
 			}
 		})
 	}
+}
+
+// stopReceiving has the standby get nothing from now on.
+func stopReceiving(t *testing.T, standby *sqlx.DB) {
+	t.Helper()
+	mustExec(t, standby, "ALTER SYSTEM SET primary_conninfo = ''")
+	mustExec(t, standby, "SELECT pg_reload_conf()")
+	await(t, "the standby to stop", func() bool {
+		var n int
+		return standby.Get(&n, "SELECT count(*) FROM pg_stat_wal_receiver") == nil && n == 0
+	})
+}
+
+// followUntil follows from the beginning to the end, and calls then when n
+// events were seen.
+func followUntil(t *testing.T, l *sqllog.Log, n int, then func()) (seen []string, end error) {
+	t.Helper()
+	for batch, err := range cdc.Follow(t.Context(), l, cdc.Beginning(), &cdc.FollowOptions{Heartbeat: 20 * time.Millisecond}) {
+		if err != nil {
+			return seen, err
+		}
+		for _, e := range batch.Events {
+			seen = append(seen, e.ID)
+		}
+		if len(seen) == n {
+			then()
+		}
+	}
+	return seen, nil
 }
 
 // appendIDs appends events with the IDs e<from> to e<to>, each until it is known.

@@ -25,7 +25,7 @@ func manyHandles(t *testing.T, v variant, driver, dsn string) {
 	for h := range handles {
 		db := connect(t, driver, dsn)
 		wg.Go(func() {
-			l, err := sqllog.Open(t.Context(), db, &v.opts)
+			l, err := sqllog.Open(t.Context(), db, "change_log", &v.opts)
 			if err != nil {
 				t.Errorf("open: %v", err)
 				return
@@ -92,7 +92,7 @@ func TestSQLiteWithoutAnySettings(t *testing.T) {
 			for range handles {
 				db := connect(t, "sqlite", dsn)
 				wg.Go(func() {
-					l, err := sqllog.Open(t.Context(), db, nil)
+					l, err := sqllog.Open(t.Context(), db, "change_log", nil)
 					if err != nil {
 						t.Errorf("open: %v", err)
 						return
@@ -179,7 +179,7 @@ func TestAPoolOfOneConnection(t *testing.T) {
 		db.SetMaxOpenConns(1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		l, err := sqllog.Open(ctx, db, &v.opts)
+		l, err := sqllog.Open(ctx, db, "change_log", &v.opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,7 +209,7 @@ func TestAPoolOfOneConnection(t *testing.T) {
 		if _, err := l.Renew(ctx); err != nil {
 			t.Error(err)
 		}
-		if err := sqllog.Verify(ctx, db, &v.opts); err != nil {
+		if err := sqllog.Verify(ctx, db, "change_log", &v.opts); err != nil {
 			t.Error(err)
 		}
 	})

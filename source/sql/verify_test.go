@@ -22,13 +22,13 @@ var damages = map[string][]damage{
 		{"DROP TABLE change_log_head", "change_log_head"},
 		{"DROP INDEX change_log_id", "change_log_id"},
 		{"ALTER TABLE change_log DROP CONSTRAINT change_log_pkey", "no unique index"},
-		{"ALTER TABLE change_log_inbox DROP CONSTRAINT change_log_inbox_pkey", "no unique index"},
-		{"ALTER TABLE change_log_head DROP CONSTRAINT change_log_head_pkey", `"change_log_head".one has no unique index`},
+		{"DROP INDEX change_log_inbox_pos", "pos has no index"},
+		{"DROP INDEX change_log_head_latest", `"change_log_head".head has no unique index`},
 		{"ALTER TABLE change_log DROP COLUMN meta", `no column "meta"`},
 		{"ALTER TABLE change_log_inbox DROP COLUMN meta", `no column "meta"`},
 		{"ALTER TABLE change_log_head DROP COLUMN floor", `no column "floor"`},
 		{"ALTER TABLE change_log ALTER data TYPE text USING NULL", "data is of type text"},
-		{"ALTER TABLE change_log ALTER topic DROP DEFAULT, ALTER topic TYPE integer USING 1", "topic is of type integer"},
+		{"DROP INDEX change_log_topic; ALTER TABLE change_log ALTER topic DROP DEFAULT, ALTER topic TYPE integer USING 1", "topic is of type integer"},
 		{"ALTER TABLE change_log_inbox ALTER meta TYPE text", "meta is of type text"},
 		{"ALTER TABLE change_log_head ALTER head TYPE integer", "head is of type integer"},
 		{"ALTER TABLE change_log_head ALTER epoch TYPE bytea USING 'x'", "epoch is of type bytea"},
@@ -37,11 +37,10 @@ var damages = map[string][]damage{
 		{"DELETE FROM change_log_head", "is empty"},
 		{"UPDATE change_log_head SET version = 9", "version 9"},
 		{"DROP FUNCTION change_log_pass", "change_log_pass"},
-		{"CREATE OR REPLACE FUNCTION change_log_pass(batch_size integer, wait boolean, token text, OUT o_epoch text, OUT o_floor bigint, OUT o_head bigint, OUT o_taken integer) LANGUAGE plpgsql AS 'BEGIN END'", "change_log_pass"},
-		{"ALTER SEQUENCE change_log_inbox_pos_seq CACHE 10", "CACHE 10"},
-		{"ALTER SEQUENCE change_log_inbox_pos_seq CYCLE", "CYCLE"},
-		{"ALTER SEQUENCE change_log_inbox_pos_seq INCREMENT -1 MINVALUE -9", "INCREMENT -1"},
-		{"ALTER TABLE change_log_inbox ALTER pos DROP DEFAULT", "not filled in by a sequence"},
+		{"CREATE OR REPLACE FUNCTION change_log_pass(batch_size integer, wait boolean, token text, known text, OUT o_epoch text, OUT o_floor bigint, OUT o_head bigint, OUT o_taken integer, OUT o_known text) LANGUAGE plpgsql AS 'BEGIN END'", "change_log_pass"},
+		{"ALTER TABLE change_log_inbox ALTER pos SET DEFAULT 1", "orders events"},
+		{"GRANT EXECUTE ON FUNCTION change_log_append TO PUBLIC; ALTER FUNCTION change_log_append SECURITY DEFINER", "change_log_append"},
+		{"ALTER TABLE change_log_inbox ALTER pos DROP DEFAULT", "orders events"},
 		{"ALTER TABLE change_log SET UNLOGGED", "UNLOGGED"},
 		{"ALTER TABLE change_log_inbox SET UNLOGGED", "UNLOGGED"},
 		{"ALTER TABLE change_log_head SET UNLOGGED", "UNLOGGED"},
@@ -117,11 +116,11 @@ func TestVerifyNamesEveryDifference(t *testing.T) {
 				driver, dsn = v.open(t)
 			}
 			db := connect(t, driver, dsn)
-			if err := sqllog.EnsureSchema(t.Context(), db, &v.opts); err != nil {
+			if err := sqllog.EnsureSchema(t.Context(), db, "change_log", &v.opts); err != nil {
 				t.Fatal(err)
 			}
 			mustExec(t, db, d.statement)
-			err := sqllog.Verify(t.Context(), db, &v.opts)
+			err := sqllog.Verify(t.Context(), db, "change_log", &v.opts)
 			if _, ok := errors.AsType[*sqllog.SchemaError](err); !ok || !strings.Contains(fmt.Sprint(err), d.want) {
 				t.Errorf("after %s: got %v, want %q", d.statement, err, d.want)
 			}
@@ -141,7 +140,7 @@ func TestOneTableHasOneMode(t *testing.T) {
 			if other == made {
 				continue
 			}
-			_, err := sqllog.Open(t.Context(), db, &sqllog.Options{Mode: other})
+			_, err := sqllog.Open(t.Context(), db, "change_log", &sqllog.Options{Mode: other})
 			if want := "set Options.Mode to " + string(made); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("a log made in mode %s opened in mode %s: got %v, want %q", made, other, err, want)
 			}
@@ -149,7 +148,7 @@ func TestOneTableHasOneMode(t *testing.T) {
 		if _, err := l.Append(t.Context(), cdc.Event{}); err != nil {
 			t.Error(err)
 		}
-		if err := sqllog.Verify(t.Context(), db, &sqllog.Options{Mode: made}); err != nil {
+		if err := sqllog.Verify(t.Context(), db, "change_log", &sqllog.Options{Mode: made}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -165,7 +164,7 @@ func TestModesThatStartAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for i, mode := range modes {
 			db := connect(t, driver, dsn)
-			wg.Go(func() { logs[i], errs[i] = sqllog.Open(t.Context(), db, &sqllog.Options{Mode: mode}) })
+			wg.Go(func() { logs[i], errs[i] = sqllog.Open(t.Context(), db, "change_log", &sqllog.Options{Mode: mode}) })
 		}
 		wg.Wait()
 		var won []sqllog.Mode
@@ -181,7 +180,7 @@ func TestModesThatStartAtOnce(t *testing.T) {
 				t.Error(err)
 			}
 			_ = logs[i].Close()
-			if err := sqllog.Verify(t.Context(), connect(t, driver, dsn), &sqllog.Options{Mode: mode}); err != nil {
+			if err := sqllog.Verify(t.Context(), connect(t, driver, dsn), "change_log", &sqllog.Options{Mode: mode}); err != nil {
 				t.Errorf("mode %s, which won: %v", mode, err)
 			}
 		}
@@ -204,7 +203,7 @@ func TestConnectionsThatCannotServeAreRefused(t *testing.T) {
 		"tx_isolation='SERIALIZABLE'":        "",
 		"sql_mode='ANSI'&time_zone='-11:00'": "",
 	} {
-		_, err := sqllog.Open(t.Context(), connect(t, "mysql", mysql+"?"+parameter), nil)
+		_, err := sqllog.Open(t.Context(), connect(t, "mysql", mysql+"?"+parameter), "change_log", nil)
 		if (want == "") != (err == nil) || !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("%s: got %v, want %q", parameter, err, want)
 		}
@@ -212,7 +211,7 @@ func TestConnectionsThatCannotServeAreRefused(t *testing.T) {
 	driver, dsn := freshPostgres(t)
 	db := connect(t, driver, dsn)
 	db.SetMaxOpenConns(1)
-	if _, err := sqllog.Open(t.Context(), db, &sqllog.Options{Mode: sqllog.Fence}); err == nil || !strings.Contains(err.Error(), "SetMaxOpenConns(2)") {
+	if _, err := sqllog.Open(t.Context(), db, "change_log", &sqllog.Options{Mode: sqllog.Fence}); err == nil || !strings.Contains(err.Error(), "SetMaxOpenConns(2)") {
 		t.Errorf("mode fence on a pool of one connection: got %v, want it refused", err)
 	}
 }

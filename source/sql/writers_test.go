@@ -267,7 +267,7 @@ func writeUntilKilled(spec string) {
 		panic(err)
 	}
 	opts := sqllog.Options{Mode: sqllog.Mode(words[2]), NoSchema: true}
-	log, err := sqllog.Open(context.Background(), db, &opts)
+	log, err := sqllog.Open(context.Background(), db, "change_log", &opts)
 	if err != nil {
 		panic(err)
 	}

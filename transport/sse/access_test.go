@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gapless-go/gapless/cdc"
 	memlog "github.com/gapless-go/gapless/source/mem"
 	"github.com/gapless-go/gapless/transport/sse"
 )
@@ -20,7 +19,7 @@ func TestCookies(t *testing.T) {
 		if err != nil || session.Value != "ada" {
 			return sse.Grant{}, &sse.AccessError{Status: http.StatusUnauthorized, Detail: "log in"}
 		}
-		return sse.Grant{Filter: cdc.Filter{Topics: []string{"user:ada"}}}, nil
+		return sse.Grant{Scope: sse.Topics("user:ada")}, nil
 	}})
 	wantStatus(t, s, "", 401)
 	f := s.follow(t, "", "Cookie", "session=ada")
@@ -35,7 +34,7 @@ func TestBearerTokens(t *testing.T) {
 		if r.Header.Get("Authorization") != "Bearer secret" {
 			return sse.Grant{}, &sse.AccessError{Status: http.StatusUnauthorized}
 		}
-		return sse.Grant{Expires: expires}, nil
+		return sse.Grant{Scope: sse.Everything(), Expires: expires}, nil
 	}})
 	wantStatus(t, s, "", 401)
 	f := s.follow(t, "", "Authorization", "Bearer secret")
@@ -49,9 +48,9 @@ func TestBearerTokens(t *testing.T) {
 func TestTickets(t *testing.T) {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key)
-	tickets := &sse.Tickets{Key: key, Lifetime: time.Minute}
+	tickets := newTickets(t, key, &sse.TicketOptions{Lifetime: time.Minute})
 	s := serve(t, nil, &sse.Options{Authorize: tickets.Authorize})
-	issued, err := tickets.Issue(sse.Grant{Filter: cdc.Filter{Topics: []string{"mine"}}})
+	issued, err := tickets.Issue(sse.Grant{Scope: sse.Topics("mine")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +59,7 @@ func TestTickets(t *testing.T) {
 	id := f.want("cdc.hello").id
 	wantStatus(t, s, query+"&topic=theirs", 403)
 
-	late, err := (&sse.Tickets{Key: key, Exchange: time.Nanosecond}).Issue(sse.Grant{})
+	late, err := newTickets(t, key, &sse.TicketOptions{Exchange: time.Nanosecond}).Issue(sse.Grant{Scope: sse.Everything()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,20 +72,32 @@ func TestTickets(t *testing.T) {
 	for _, forged := range []string{"", ".", "x", first, first + ".", first + "." + second[1:], "e30." + second} {
 		wantStatus(t, s, "?ticket="+forged, 401, "Last-Event-ID", id)
 	}
-	other := &sse.Tickets{Key: append([]byte{1}, key...)}
-	if foreign, err := other.Issue(sse.Grant{}); err != nil {
+	other := newTickets(t, append([]byte{1}, key...), nil)
+	if foreign, err := other.Issue(sse.Grant{Scope: sse.Everything()}); err != nil {
 		t.Error(err)
 	} else {
 		wantStatus(t, s, "?ticket="+foreign, 401)
 	}
-	if _, err := (&sse.Tickets{Key: []byte("short")}).Issue(sse.Grant{}); err == nil {
+	if _, err := sse.NewTickets([]byte("short"), nil); err == nil {
 		t.Error("a short key was accepted")
 	}
-	expired, err := tickets.Issue(sse.Grant{Expires: time.Now()})
+	if _, err := sse.NewTickets(key, &sse.TicketOptions{Lifetime: -1}); err == nil {
+		t.Error("a negative lifetime was accepted")
+	}
+	expired, err := tickets.Issue(sse.Grant{Scope: sse.Everything(), Expires: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantStatus(t, s, "?ticket="+expired, 401, "Last-Event-ID", id)
+}
+
+func newTickets(t *testing.T, key []byte, opts *sse.TicketOptions) *sse.Tickets {
+	t.Helper()
+	tickets, err := sse.NewTickets(key, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tickets
 }
 
 func wantStatus(t *testing.T, s *server, query string, want int, headers ...string) {
@@ -108,6 +119,23 @@ func TestUnavailableAuthorizationKeepsBrowsersComing(t *testing.T) {
 		t.Errorf("reconnect %+v without a retry", got)
 	}
 	f.wantEnd()
+}
+
+// A HEAD request shows how far the log is, so it is refused as a GET is.
+func TestRefusedHead(t *testing.T) {
+	for _, status := range []int{401, 403, 500, 503} {
+		s := serve(t, nil, &sse.Options{Authorize: func(*http.Request) (sse.Grant, error) {
+			return sse.Grant{}, &sse.AccessError{Status: status}
+		}})
+		response, err := s.Client().Head(s.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if bounds := response.Header.Get("Gapless-Bounds"); response.StatusCode != status || bounds != "" {
+			t.Errorf("HEAD that is refused with %d: status %d and bounds %q, want %d and none", status, response.StatusCode, bounds, status)
+		}
+	}
 }
 
 func TestCORS(t *testing.T) {
@@ -153,8 +181,38 @@ func TestCORS(t *testing.T) {
 			}
 		})
 	}
-	bad := &sse.Options{CORS: &sse.CORS{Origins: []string{"*"}, Credentials: true}}
-	if _, err := sse.NewHandler(memlog.New(nil), bad); err == nil {
-		t.Error("credentials for any origin were accepted")
+}
+
+func TestCORSThatCannotBeMeant(t *testing.T) {
+	const app = "https://app.example.com"
+	for name, bad := range map[string]*sse.CORS{
+		"credentials for any origin": {Origins: []string{"*"}, Credentials: true},
+		"any header":                 {Origins: []string{app}, Headers: []string{"*"}},
+		"two headers in one":         {Origins: []string{app}, Headers: []string{"traceparent, x"}},
+		"no header":                  {Origins: []string{app}, Headers: []string{""}},
+	} {
+		if _, err := sse.NewHandler(memlog.New(nil), &sse.Options{CORS: bad}); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}
+
+// A page that is traced sends headers of its own, for which its browser asks.
+func TestCORSHeaders(t *testing.T) {
+	s := serve(t, nil, &sse.Options{CORS: &sse.CORS{Origins: []string{"*"}, Headers: []string{"traceparent", "X-Tenant"}}})
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodOptions, s.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Origin", "https://app.example.com")
+	r.Header.Set("Access-Control-Request-Method", "GET")
+	r.Header.Set("Access-Control-Request-Headers", "traceparent,x-tenant")
+	response, err := s.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if got, want := response.Header.Get("Access-Control-Allow-Headers"), "Authorization, Cache-Control, Last-Event-ID, traceparent, X-Tenant"; got != want {
+		t.Errorf("Access-Control-Allow-Headers is %q, want %q", got, want)
 	}
 }

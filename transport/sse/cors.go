@@ -3,6 +3,9 @@ package sse
 import (
 	"net/http"
 	"slices"
+	"strings"
+
+	"github.com/gapless-go/gapless/transport/sse/internal/wire"
 )
 
 // CORS lets pages of other origins read the streams.
@@ -13,6 +16,12 @@ type CORS struct {
 	// Credentials lets them send cookies (withCredentials of an EventSource).
 	// It is refused together with "*".
 	Credentials bool
+
+	// Headers are further request headers that pages may send, such as
+	// "traceparent". Authorization, Cache-Control and Last-Event-ID are allowed
+	// in any case. "*" is refused: browsers take it for a name where there are
+	// credentials.
+	Headers []string
 }
 
 // allow sets the headers for the origin of the request.
@@ -39,7 +48,7 @@ func (c *CORS) allow(h http.Header, r *http.Request) {
 	}
 	if r.Method == http.MethodOptions {
 		h.Set("Access-Control-Allow-Methods", "GET, HEAD")
-		h.Set("Access-Control-Allow-Headers", "Authorization, Cache-Control, Last-Event-ID")
+		h.Set("Access-Control-Allow-Headers", strings.Join(append([]string{"Authorization", "Cache-Control", wire.LastEventID}, c.Headers...), ", "))
 		h.Set("Access-Control-Max-Age", "600")
 	}
 }

@@ -45,52 +45,17 @@ func runCostServer() {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /events", handler)
-	mux.HandleFunc("GET /bare", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-	})
-	var raw sync.Map // of channels
-	mux.HandleFunc("GET /raw", func(w http.ResponseWriter, r *http.Request) {
-		c := http.NewResponseController(w)
-		bursts := make(chan []byte, 1)
-		raw.Store(bursts, nil)
-		_, _ = io.WriteString(w, "event: cdc.live\ndata: {}\n\n")
-		_ = c.Flush()
-		for burst := range bursts {
-			for len(burst) > 0 {
-				n := min(len(burst), 64<<10)
-				_, _ = w.Write(burst[:n])
-				_ = c.Flush()
-				burst = burst[n:]
-			}
-		}
-	})
+	raw := &rawStreams{}
+	mux.HandleFunc("GET /bare", serveBare)
+	mux.HandleFunc("GET /raw", raw.serve)
 	mux.HandleFunc("POST /burst", func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.FormValue("n"))
-		text := bytes.Repeat([]byte(`data: {"cur`+strings.Repeat("x", 277)+"\n\n"), n)
-		raw.Range(func(key, _ any) bool { key.(chan []byte) <- text; return true })
-		events := make([]cdc.Event, n)
-		for i := range events {
-			events[i] = cdc.Event{Topic: "orders", Type: "order.created", Key: "order-1234567", Data: []byte(`{"customer":"c-12345","total":1234.56,"items":[1,2,3],"note":"` + strings.Repeat("x", 20) + `"}`)}
-		}
-		if _, err := log.Append(r.Context(), events...); err != nil {
+		raw.send(n)
+		if _, err := log.Append(r.Context(), orders(n)...); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
 	})
-	mux.HandleFunc("GET /usage", func(w http.ResponseWriter, r *http.Request) {
-		var u syscall.Rusage
-		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-		debug.FreeOSMemory()
-		status, _ := os.ReadFile("/proc/self/statm")
-		pages, _ := strconv.ParseInt(strings.Fields(string(status))[1], 10, 64)
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		_ = json.NewEncoder(w).Encode(usage{
-			CPU: time.Duration(u.Utime.Nano() + u.Stime.Nano()), Resident: pages * int64(os.Getpagesize()),
-			Stacks: int64(m.StackInuse), Heap: int64(m.HeapAlloc), Goroutines: runtime.NumGoroutine(),
-		})
-	})
+	mux.HandleFunc("GET /usage", serveUsage)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
@@ -107,6 +72,59 @@ func runCostServer() {
 		os.Exit(0)
 	}()
 	_ = http.Serve(listener, mux)
+}
+
+// serveBare is a stream that nothing is sent on.
+func serveBare(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	_ = http.NewResponseController(w).Flush()
+	<-r.Context().Done()
+}
+
+// rawStreams write bursts of text that is made once.
+type rawStreams struct{ open sync.Map } // of channels
+
+func (s *rawStreams) serve(w http.ResponseWriter, _ *http.Request) {
+	c := http.NewResponseController(w)
+	bursts := make(chan []byte, 1)
+	s.open.Store(bursts, nil)
+	_, _ = io.WriteString(w, "event: cdc.live\ndata: {}\n\n")
+	_ = c.Flush()
+	for burst := range bursts {
+		for len(burst) > 0 {
+			n := min(len(burst), 64<<10)
+			_, _ = w.Write(burst[:n])
+			_ = c.Flush()
+			burst = burst[n:]
+		}
+	}
+}
+
+func (s *rawStreams) send(n int) {
+	text := bytes.Repeat([]byte(`data: {"cur`+strings.Repeat("x", 277)+"\n\n"), n)
+	s.open.Range(func(key, _ any) bool { key.(chan []byte) <- text; return true })
+}
+
+func orders(n int) []cdc.Event {
+	events := make([]cdc.Event, n)
+	for i := range events {
+		events[i] = cdc.Event{Topic: "orders", Type: "order.created", Key: "order-1234567", Data: []byte(`{"customer":"c-12345","total":1234.56,"items":[1,2,3],"note":"` + strings.Repeat("x", 20) + `"}`)}
+	}
+	return events
+}
+
+func serveUsage(w http.ResponseWriter, _ *http.Request) {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	debug.FreeOSMemory()
+	status, _ := os.ReadFile("/proc/self/statm")
+	pages, _ := strconv.ParseInt(strings.Fields(string(status))[1], 10, 64)
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	_ = json.NewEncoder(w).Encode(usage{
+		CPU: time.Duration(u.Utime.Nano() + u.Stime.Nano()), Resident: pages * int64(os.Getpagesize()),
+		Stacks: int64(m.StackInuse), Heap: int64(m.HeapAlloc), Goroutines: runtime.NumGoroutine(),
+	})
 }
 
 // costProcess is a running cost server.

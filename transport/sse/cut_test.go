@@ -50,30 +50,8 @@ func TestLatestCutAfterEveryByte(t *testing.T) {
 	exercised := 0
 	for cut := 1; cut <= 900; cut++ {
 		add() // before: must not come
-		conn, err := net.Dial("tcp", s.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		body := &lazyBody{conn: conn}
-		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
 		begin := next
-		text := make([]byte, cut)
-		if cut <= 150 {
-			_, err = io.ReadFull(body, text)
-		} else { // the hello is there by now: what follows is live
-			if _, err = io.ReadFull(body, text[:150]); err == nil {
-				for range 6 {
-					add()
-				}
-				_, err = io.ReadFull(body, text[150:])
-			}
-		}
-		if err != nil {
-			t.Fatalf("cut %d: %v", cut, err)
-		}
-		_ = conn.Close()
+		text := readAndCut(t, s.Listener.Addr().String(), cut, add)
 		add() // during the cut
 
 		frames := dispatched(t, text)
@@ -101,6 +79,36 @@ func TestLatestCutAfterEveryByte(t *testing.T) {
 	if exercised < 500 {
 		t.Errorf("%d cuts after the hello, want 500", exercised)
 	}
+}
+
+// readAndCut reads the first bytes of a stream that begins at the latest event,
+// and closes it. When the hello is there for sure, it adds events.
+func readAndCut(t *testing.T, addr string, size int, add func()) []byte {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := &lazyBody{conn: conn}
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	text := make([]byte, size)
+	if size <= 150 {
+		_, err = io.ReadFull(body, text)
+	} else { // the hello is there by now: what follows is live
+		if _, err = io.ReadFull(body, text[:150]); err == nil {
+			for range 6 {
+				add()
+			}
+			_, err = io.ReadFull(body, text[150:])
+		}
+	}
+	if err != nil {
+		t.Fatalf("cut %d: %v", size, err)
+	}
+	_ = conn.Close()
+	return text
 }
 
 // TestCutClientsGetEverything has clients that join at random moments, are cut
@@ -154,58 +162,72 @@ func cutClients(t *testing.T, log cdc.Log, events, clients int) {
 // cutClient follows until the last seq. The log is dense, so each event must
 // have the seq after the one before.
 func cutClient(ctx context.Context, addr, target string, r *rand.Rand, last uint64) error {
-	var id string
-	var at uint64
-	known := false // the position, from the hello
+	c := cuttable{last: last}
 	for ctx.Err() == nil {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			return err
 		}
-		var header []string
-		if id != "" {
-			header = []string{"Last-Event-ID", id}
-		}
-		p := newParser(io.LimitReader(&lazyBody{conn: conn}, 1+r.Int64N(30_000)))
 		request := "GET " + target + " HTTP/1.1\r\nHost: x\r\n"
-		if header != nil {
-			request += header[0] + ": " + header[1] + "\r\n"
+		if c.id != "" {
+			request += "Last-Event-ID: " + c.id + "\r\n"
 		}
 		if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
 			return err
 		}
-		for {
-			f, err := p.next()
-			if err != nil {
-				break // cut
-			}
-			if f.comment || f.name == "cdc.reconnect" && f.id == "" {
-				continue
-			}
-			id = f.id
-			c, err := cdc.ParseCursor(f.id)
-			switch {
-			case err != nil:
-				return err
-			case f.name == "cdc.hello" && !known:
-				at, known = c.Seq, true
-			case f.name == "":
-				if c.Seq != at+1 {
-					return fmt.Errorf("seq %d after %d", c.Seq, at)
-				}
-				at = c.Seq
-			case f.name == "cdc.reset":
-				return fmt.Errorf("reset %s", f.data)
-			case c.Seq != at:
-				return fmt.Errorf("%s at %d, want %d", f.name, c.Seq, at)
-			}
-			if at == last {
-				return conn.Close()
-			}
-		}
+		err = c.read(newParser(io.LimitReader(&lazyBody{conn: conn}, 1+r.Int64N(30_000))))
 		_ = conn.Close()
+		if err != nil || c.begun && c.at == last {
+			return err
+		}
 	}
 	return context.Cause(ctx)
+}
+
+// cuttable is a client across its connections.
+type cuttable struct {
+	last  uint64
+	id    string // of the last frame
+	at    uint64
+	begun bool // at is the position, from the hello on
+}
+
+// read follows to the last seq or to the cut, which is no error.
+func (c *cuttable) read(p *parser) error {
+	for !c.begun || c.at != c.last {
+		f, err := p.next()
+		if err != nil {
+			return nil //nolint:nilerr // cut
+		}
+		if f.comment || f.name == "cdc.reconnect" && f.id == "" {
+			continue
+		}
+		if err := c.accept(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *cuttable) accept(f frame) error {
+	c.id = f.id
+	cursor, err := cdc.ParseCursor(f.id)
+	switch {
+	case err != nil:
+		return err
+	case f.name == "cdc.hello" && !c.begun:
+		c.at, c.begun = cursor.Seq, true
+	case f.name == "":
+		if cursor.Seq != c.at+1 {
+			return fmt.Errorf("seq %d after %d", cursor.Seq, c.at)
+		}
+		c.at = cursor.Seq
+	case f.name == "cdc.reset":
+		return fmt.Errorf("reset %s", f.data)
+	case cursor.Seq != c.at:
+		return fmt.Errorf("%s at %d, want %d", f.name, cursor.Seq, c.at)
+	}
+	return nil
 }
 
 // TestSoakReplay replays a million events to one client and bounds the memory

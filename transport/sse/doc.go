@@ -24,10 +24,11 @@
 //
 // # Requests
 //
-// A stream starts after the Last-Event-ID header if there is one, else where
-// ?after= says (a cursor, a number, latest, beginning), else at Options.Start.
-// The header wins because a reconnecting EventSource repeats its URL. What
-// cannot be parsed in ?after= is answered with 400; every other cursor that
+// A stream starts after the Last-Event-ID header if there is one, else after
+// ?lastEventId= or ?Last-Event-ID=, which polyfills send, else where ?after=
+// says (a cursor, a number, latest, beginning), else at Options.Start. The
+// position wins over ?after= because a reconnecting EventSource repeats its URL.
+// What cannot be parsed in ?after= is answered with 400; every other cursor that
 // cannot be resumed is a reset, because a browser gives up for good on any
 // status but 200. For the same reason a server that cannot serve now answers
 // 200, cdc.reconnect, and the end.
@@ -35,6 +36,10 @@
 // ?topic=, ?type= and ?key= filter: values of one are alternatives, all must
 // match; a topic that ends in * is a prefix. A cursor speaks for the filter
 // that it was made with. ?heartbeat=event sends checkpoints for heartbeats.
+// ?limit= ends the stream after so many events or when it is live, for readers
+// of pages; ?bounds=only is answered with the bounds of the log as JSON. A name
+// that is almost one of these (?Topic=, ?topics=) is answered with 400; other
+// parameters are the application's.
 //
 // # Clients
 //

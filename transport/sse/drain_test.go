@@ -35,29 +35,7 @@ func TestShutdownWithManyStreams(t *testing.T) {
 	var ready, ended sync.WaitGroup
 	ready.Add(clients)
 	for range clients {
-		ended.Go(func() {
-			conn, err := net.Dial("tcp", listener.Addr().String())
-			if err != nil {
-				t.Error(err)
-				ready.Done()
-				return
-			}
-			defer func() { _ = conn.Close() }()
-			stream := openRaw(t, conn, "/?after=0")
-			for _, name := range []string{"cdc.hello", "", "cdc.live"} {
-				if got, err := stream.next(); err != nil || got.name != name {
-					t.Errorf("got %+v, %v; want %q", got, err, name)
-				}
-			}
-			ready.Done()
-			got, err := stream.next()
-			if err != nil || got.name != "cdc.reconnect" || cursorOf(t, got.id).Seq != receipt.Seqs[0] || got.retry == "" {
-				t.Errorf("got %+v, %v; want reconnect with the last cursor and a retry", got, err)
-			}
-			if got, err := stream.next(); err != io.EOF && err != io.ErrUnexpectedEOF {
-				t.Errorf("got %+v, %v after reconnect, want the end", got, err)
-			}
-		})
+		ended.Go(func() { expectShutdown(t, listener.Addr().String(), receipt.Seqs[0], ready.Done) })
 	}
 	ready.Wait()
 	begin := time.Now()
@@ -78,6 +56,33 @@ func TestShutdownWithManyStreams(t *testing.T) {
 	}
 }
 
+// expectShutdown follows from the beginning, says when it is live, and wants to be
+// told where to resume before the end.
+func expectShutdown(t *testing.T, addr string, last uint64, ready func()) {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Error(err)
+		ready()
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	stream := openRaw(t, conn, "/?after=0")
+	for _, name := range []string{"cdc.hello", "", "cdc.live"} {
+		if got, err := stream.next(); err != nil || got.name != name {
+			t.Errorf("got %+v, %v; want %q", got, err, name)
+		}
+	}
+	ready()
+	got, err := stream.next()
+	if err != nil || got.name != "cdc.reconnect" || cursorOf(t, got.id).Seq != last || got.retry == "" {
+		t.Errorf("got %+v, %v; want reconnect with the last cursor and a retry", got, err)
+	}
+	if got, err := stream.next(); err != io.EOF && err != io.ErrUnexpectedEOF {
+		t.Errorf("got %+v, %v after reconnect, want the end", got, err)
+	}
+}
+
 // openRaw sends a request and returns the frames of the response.
 func openRaw(t testing.TB, conn net.Conn, target string, headers ...string) *parser {
 	t.Helper()
@@ -94,7 +99,7 @@ func openRaw(t testing.TB, conn net.Conn, target string, headers ...string) *par
 
 func TestDrainedHandlerTurnsClientsAway(t *testing.T) {
 	s := serve(t, nil, nil)
-	if err := s.handler.Drain(t.Context()); err != nil {
+	if err := s.handler.Drain(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	f := s.follow(t, "", "Last-Event-ID", "e.5")
@@ -113,7 +118,7 @@ func TestDrainedHandlerTurnsClientsAway(t *testing.T) {
 // TestStuckClientIsCut proves that a client that does not read loses its
 // stream after the write deadline, while another one gets everything.
 func TestStuckClientIsCut(t *testing.T) {
-	s := serve(t, nil, &sse.Options{WriteTimeout: time.Second})
+	s := serve(t, nil, &sse.Options{Timeouts: sse.Timeouts{Write: time.Second}})
 	big := `"` + strings.Repeat("x", 1<<18) + `"`
 	stuck, ended := stuckClient(t, s)
 	defer func() { _ = stuck.Close() }()

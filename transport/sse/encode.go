@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -14,7 +16,8 @@ import (
 // Encoder makes the data of an event's frame. Line ends in it are taken care
 // of by the Handler, which also writes the id.
 type Encoder interface {
-	// Encode appends the data to dst and returns it. c is the position of the
+	// Encode appends the data to dst and returns it, or returns memory of its
+	// own, which is copied before the next call. c is the position of the
 	// event. The event must not be changed. If it fails or panics, the event
 	// is sent in the form of [Envelope] with dataBase64, which always encodes:
 	// one payload never stops a stream.
@@ -38,8 +41,8 @@ func (f EncoderFunc) Encode(dst []byte, c cdc.Cursor, e cdc.Event) ([]byte, erro
 var Envelope Encoder = envelope{}
 
 type envelope struct {
-	raw  bool // always dataBase64
-	meta bool // with "meta", which holds Event.Meta
+	base64 bool // always dataBase64
+	meta   bool // with "meta", which holds Event.Meta
 }
 
 func (v envelope) Encode(dst []byte, c cdc.Cursor, e cdc.Event) ([]byte, error) {
@@ -52,7 +55,7 @@ func (v envelope) Encode(dst []byte, c cdc.Cursor, e cdc.Event) ([]byte, error) 
 	if e.ID != "" {
 		dst = appendString(append(dst, `,"id":`...), e.ID)
 	}
-	if !v.raw && isJSON(e.Data) {
+	if !v.base64 && isJSON(e.Data) {
 		dst = append(append(dst, `,"data":`...), e.Data...)
 	} else {
 		dst = appendBase64(append(dst, `,"dataBase64":`...), e.Data)
@@ -90,7 +93,7 @@ func appendString(dst []byte, s string) []byte {
 	return append(append(append(dst, '"'), s...), '"')
 }
 
-// framer makes the whole frame of an event.
+// framer makes the frame of an event.
 type framer struct {
 	encoder Encoder
 	name    func(cdc.Event) string // nil: none
@@ -100,9 +103,9 @@ type framer struct {
 
 // appendFrame appends the frame of the event. The id is its last line: there
 // are clients that keep an id as soon as they have read it, and others that take
-// what came of a frame before a cut for the whole, and neither must resume after
+// an incomplete frame for a complete one, and neither must resume after
 // an event that it has not got. scratch is memory for the data, which is returned
-// to be used again.
+// to be used again; it is always the framer's own.
 func (f *framer) appendFrame(dst, scratch []byte, epoch string, e cdc.Event) (frame, memory []byte) {
 	c := cdc.Cursor{Epoch: epoch, Seq: e.Seq}
 	if f.compat {
@@ -114,18 +117,33 @@ func (f *framer) appendFrame(dst, scratch []byte, epoch string, e cdc.Event) (fr
 	if err != nil {
 		f.onError(fmt.Errorf("sse: encode event %s: %w", c, err))
 		name = ""
-		data, _ = envelope{raw: true}.Encode(scratch[:0], c, e)
+		data, _ = envelope{base64: true}.Encode(scratch[:0], c, e)
 	}
 	if validName(name) {
 		dst = append(append(append(dst, "event: "...), name...), '\n')
 	}
 	dst = append(appendData(dst, data), "id: "...)
 	dst, _ = c.AppendText(dst)
-	return append(dst, "\n\n"...), data
+	return append(dst, "\n\n"...), reusable(scratch, len(data))
 }
 
-// encode runs the code of the application.
+// reusable returns scratch, or larger memory if the data did not fit. What an
+// Encoder returned is not kept, though it may be scratch that append has moved:
+// it may as well be e.Data, or memory that the Encoder shares with others.
+func reusable(scratch []byte, needed int) []byte {
+	if needed <= cap(scratch) {
+		return scratch
+	}
+	return make([]byte, 0, needed+needed/4)
+}
+
+// encode runs the code of the application. It gets the event in a form in which
+// an append to the data or a change of the metadata stays its own affair.
 func (f *framer) encode(dst []byte, c cdc.Cursor, e cdc.Event) (name string, data []byte, err error) {
+	e.Data = slices.Clip(e.Data)
+	if _, own := f.encoder.(envelope); len(e.Meta) > 0 && (!own || f.name != nil) {
+		e.Meta = maps.Clone(e.Meta)
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)

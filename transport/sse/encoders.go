@@ -37,10 +37,17 @@ type CloudEvents struct {
 	DefaultType string
 }
 
+func (v CloudEvents) check() error {
+	if v.Source == "" {
+		return errors.New("CloudEvents.Source is empty: name the log by a URI")
+	}
+	return nil
+}
+
 // Encode implements [Encoder].
 func (v CloudEvents) Encode(dst []byte, c cdc.Cursor, e cdc.Event) ([]byte, error) {
-	if v.Source == "" {
-		return dst, errors.New("CloudEvents.Source is empty: name the log by a URI")
+	if err := v.check(); err != nil {
+		return dst, err
 	}
 	cursor := c.String()
 	id, typ := e.ID, e.Type

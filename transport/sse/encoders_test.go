@@ -63,32 +63,7 @@ func TestCloudEvents(t *testing.T) {
 func TestStateProtocol(t *testing.T) {
 	var told atomic.Int32
 	s := serve(t, nil, &sse.Options{Encoder: sse.StateProtocol{}, OnError: func(error) { told.Add(1) }})
-	steps := []struct {
-		event cdc.Event
-		want  string // without the headers' timestamp; empty: the envelope
-	}{
-		{
-			cdc.Event{Type: "orders.insert", Key: "1", Data: []byte(`{"old":null,"new":{"n":12345678901234567890}}`)},
-			`{"type":"orders","key":"1","value":{"n":12345678901234567890},"headers":{"operation":"insert"`,
-		},
-		{
-			cdc.Event{Type: "orders.update", Key: "[1,\"a\"]", Data: []byte(`{"old":{"n":1},"new":{"n":"<"}}`), Meta: map[string]string{"txid": "77"}},
-			`{"type":"orders","key":"[1,\"a\"]","value":{"n":"<"},"old_value":{"n":1},"headers":{"operation":"update","txid":"77"`,
-		},
-		{
-			cdc.Event{Type: "shop.order.deleted", Key: "1"},
-			`{"type":"shop.order","key":"1","headers":{"operation":"delete"`,
-		},
-		{
-			cdc.Event{Type: "order.created", Key: "2", Data: []byte(`{"old":1}`)},
-			`{"type":"order","key":"2","value":{"old":1},"headers":{"operation":"insert"`,
-		},
-		{event: cdc.Event{Type: "order.shipped", Key: "1", Data: []byte("{}")}},
-		{event: cdc.Event{Type: "order.created", Data: []byte("{}")}},
-		{event: cdc.Event{Type: "created", Key: "1", Data: []byte("{}")}},
-		{event: cdc.Event{Type: "order.created", Key: "1", Data: []byte("no JSON")}},
-		{event: cdc.Event{Type: "order.created", Key: "1"}},
-	}
+	steps := stateChanges()
 	for _, step := range steps {
 		if _, err := s.log.Append(t.Context(), step.event); err != nil {
 			t.Fatal(err)
@@ -113,6 +88,38 @@ func TestStateProtocol(t *testing.T) {
 	f.want("cdc.live")
 	if got := told.Load(); got != refused {
 		t.Errorf("OnError was told %d errors, want %d", got, refused)
+	}
+}
+
+// stateChange is an event, and the message that it becomes.
+type stateChange struct {
+	event cdc.Event
+	want  string // without the headers' timestamp; empty: the envelope
+}
+
+func stateChanges() []stateChange {
+	return []stateChange{
+		{
+			cdc.Event{Type: "orders.insert", Key: "1", Data: []byte(`{"old":null,"new":{"n":12345678901234567890}}`)},
+			`{"type":"orders","key":"1","value":{"n":12345678901234567890},"headers":{"operation":"insert"`,
+		},
+		{
+			cdc.Event{Type: "orders.update", Key: "[1,\"a\"]", Data: []byte(`{"old":{"n":1},"new":{"n":"<"}}`), Meta: map[string]string{"txid": "77"}},
+			`{"type":"orders","key":"[1,\"a\"]","value":{"n":"<"},"old_value":{"n":1},"headers":{"operation":"update","txid":"77"`,
+		},
+		{
+			cdc.Event{Type: "shop.order.deleted", Key: "1"},
+			`{"type":"shop.order","key":"1","headers":{"operation":"delete"`,
+		},
+		{
+			cdc.Event{Type: "order.created", Key: "2", Data: []byte(`{"old":1}`)},
+			`{"type":"order","key":"2","value":{"old":1},"headers":{"operation":"insert"`,
+		},
+		{event: cdc.Event{Type: "order.shipped", Key: "1", Data: []byte("{}")}},
+		{event: cdc.Event{Type: "order.created", Data: []byte("{}")}},
+		{event: cdc.Event{Type: "created", Key: "1", Data: []byte("{}")}},
+		{event: cdc.Event{Type: "order.created", Key: "1", Data: []byte("no JSON")}},
+		{event: cdc.Event{Type: "order.created", Key: "1"}},
 	}
 }
 

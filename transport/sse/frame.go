@@ -8,16 +8,7 @@ import (
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
-)
-
-// Names of the control frames. Nothing in a log can have one: types that begin
-// with cdc. are refused by every log, and by [validName] once more.
-const (
-	nameHello      = cdc.ReservedTypePrefix + "hello"
-	nameLive       = cdc.ReservedTypePrefix + "live"
-	nameCheckpoint = cdc.ReservedTypePrefix + "checkpoint"
-	nameReset      = cdc.ReservedTypePrefix + "reset"
-	nameReconnect  = cdc.ReservedTypePrefix + "reconnect"
+	"github.com/gapless-go/gapless/transport/sse/internal/wire"
 )
 
 // heartbeat is one comment. A blank line after it would make one of the common
@@ -58,26 +49,12 @@ func (c control) append(dst []byte) []byte {
 	return append(dst, '\n')
 }
 
-// helloData is the data of cdc.hello.
-type helloData struct {
-	Log  string     `json:"log"` // epoch
-	From cdc.Cursor `json:"from"`
-}
-
-// resetData is the data of cdc.reset.
-type resetData struct {
-	Reason    cdc.Reason `json:"reason"`
-	Requested string     `json:"requested"`
-	Floor     uint64     `json:"floor"`
-	Head      uint64     `json:"head"`
-}
-
-func newResetData(e *cdc.ResetError) resetData {
+func newResetData(e *cdc.ResetError) wire.ResetData {
 	requested := e.Requested
 	if len(requested) > cdc.MaxCursorBytes { // only a text that is no cursor
 		requested = strings.ToValidUTF8(requested[:cdc.MaxCursorBytes], "") + "…"
 	}
-	return resetData{Reason: e.Reason, Requested: requested, Floor: e.Floor, Head: e.Head}
+	return wire.ResetData{Reason: e.Reason, Requested: requested, Floor: e.Floor, Head: e.Head}
 }
 
 // jitter returns between half and one and a half of d.

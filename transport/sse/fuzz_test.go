@@ -54,15 +54,15 @@ func FuzzFrame(f *testing.F) {
 		if _, err := log.Append(t.Context(), cdc.Event{ID: id, Topic: topic, Type: typ, Key: key, Data: data}); err != nil {
 			t.Skip() // no log holds it
 		}
-		handler, err := sse.NewHandler(log, &sse.Options{WriteTimeout: -1, EventName: func(e cdc.Event) string { return e.Type }})
+		handler, err := sse.NewHandler(log, &sse.Options{Timeouts: sse.Timeouts{Write: -1}, EventName: func(e cdc.Event) string { return e.Type }})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = handler.Close() }()
 		w := ask(handler, httptest.NewRequest(http.MethodGet, "/?after=beginning", nil))
 		frames := dispatched(t, w.body.Bytes())
-		if len(frames) != 3 || frames[0].name != "cdc.hello" || frames[2].name != "cdc.live" {
-			t.Fatalf("frames %+v, want hello, one event, live", frames)
+		if len(frames) != 4 || frames[0].name != "cdc.hello" || frames[2].name != "cdc.live" || frames[3].name != "cdc.reconnect" {
+			t.Fatalf("frames %+v, want hello, one event, live, reconnect", frames)
 		}
 		if name := frames[1].name; name != "" && name != typ {
 			t.Errorf("name %q, type %q", name, typ)
@@ -86,7 +86,7 @@ func FuzzFrame(f *testing.F) {
 func FuzzRequest(f *testing.F) {
 	log := memlog.New(nil)
 	appendData(f, log, `1`, `2`, `3`)
-	handler, err := sse.NewHandler(log, &sse.Options{WriteTimeout: -1})
+	handler, err := sse.NewHandler(log, &sse.Options{Timeouts: sse.Timeouts{Write: -1}})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -147,7 +147,10 @@ func TestHeartbeats(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	log := memlog.New(nil)
-	hub := cdc.NewHub(log, nil)
+	hub, err := cdc.NewHub(log, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer func() { _ = hub.Close() }()
 	tests := []struct {
 		name string
@@ -157,9 +160,20 @@ func TestOptions(t *testing.T) {
 	}{
 		{"no log", nil, sse.Options{}, "the log is nil"},
 		{"hub and hub options", hub, sse.Options{Hub: &cdc.HubOptions{}}, "is a Hub already"},
-		{"floor with a cap", log, sse.Options{Resume: cdc.ResumeFloor, MaxReplay: 1}, "too far again"},
-		{"negative heartbeat", log, sse.Options{Heartbeat: -1}, "only WriteTimeout may be negative"},
-		{"start", log, sse.Options{Start: "no start"}, "Options.Start"},
+		{"wrong hub options", log, sse.Options{Hub: &cdc.HubOptions{TailEvents: -1}}, "Options.Hub"},
+		{"floor with a cap", log, sse.Options{Replay: sse.Replay{ResetTo: cdc.ResetToFloor, Max: 1}}, "too far again"},
+		{"negative heartbeat", log, sse.Options{Heartbeat: -1}, "Options.Heartbeat is negative"},
+		{"negative retry", log, sse.Options{Retry: -1}, "Options.Retry is negative"},
+		{"negative start timeout", log, sse.Options{Timeouts: sse.Timeouts{Start: -1}}, "Options.Timeouts.Start is negative"},
+		{"negative streams", log, sse.Options{Limits: sse.Limits{Streams: -1}}, "Options.Limits.Streams is negative"},
+		{"negative age", log, sse.Options{Limits: sse.Limits{Age: -1}}, "Options.Limits.Age is negative"},
+		{"negative memory", log, sse.Options{Limits: sse.Limits{FrameBytes: -1}}, "Options.Limits.FrameBytes is negative"},
+		{"negative page", log, sse.Options{Replay: sse.Replay{PageSize: -1}}, "Options.Replay.PageSize is negative"},
+		{"no origins", log, sse.Options{CORS: &sse.CORS{}}, "Origins is empty"},
+		{"an origin with a path", log, sse.Options{CORS: &sse.CORS{Origins: []string{"https://example.com/"}}}, "https://example.com/"},
+		{"an origin without a scheme", log, sse.Options{CORS: &sse.CORS{Origins: []string{"example.com"}}}, "example.com"},
+		{"a CloudEvents without a source", log, sse.Options{Encoder: sse.CloudEvents{}}, "CloudEvents.Source is empty"},
+		{"start", log, sse.Options{Start: cdc.AfterText("no start")}, "Options.Start"},
 		{"compat and encoder", log, sse.Options{Compat: true, Encoder: sse.Envelope}, "its own envelope"},
 	}
 	for _, test := range tests {
@@ -181,7 +195,7 @@ func TestOptions(t *testing.T) {
 
 func TestGrantExpires(t *testing.T) {
 	s := serve(t, nil, &sse.Options{Authorize: func(*http.Request) (sse.Grant, error) {
-		return sse.Grant{Expires: time.Now().Add(time.Second)}, nil
+		return sse.Grant{Scope: sse.Everything(), Expires: time.Now().Add(time.Second)}, nil
 	}})
 	appendData(t, s.log, `1`)
 	f := s.follow(t, "?after=beginning")

@@ -32,7 +32,7 @@ func TestHostileRequests(t *testing.T) {
 	for _, text := range hostile {
 		appendData(t, events, text)
 	}
-	handler, err := sse.NewHandler(events, &sse.Options{MaxStreams: 100})
+	handler, err := sse.NewHandler(events, &sse.Options{Limits: sse.Limits{Streams: 100}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,13 +49,32 @@ func TestHostileRequests(t *testing.T) {
 	}()
 	before := runtime.NumGoroutine()
 
+	attackAll(t, listener.Addr().String(), requests, aborts)
+	for range 500 {
+		if handler.Status().Open == 0 && runtime.NumGoroutine() <= before+5 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if n := handler.Status().Open; n > 0 || runtime.NumGoroutine() > before+5 {
+		t.Errorf("%d streams and %d goroutines are left", n, runtime.NumGoroutine()-before)
+	}
+	t.Logf("%d hostile requests and %d aborted ones: %d streams and %d goroutines are left", requests, aborts, handler.Status().Open, max(0, runtime.NumGoroutine()-before))
+	if text := logged.String(); strings.Contains(text, "panic") {
+		t.Errorf("the server panicked: %s", text)
+	}
+}
+
+// attackAll sends malformed requests, and streams that are aborted, eight at a time.
+func attackAll(t *testing.T, addr string, requests, aborts int) {
+	t.Helper()
 	r := rand.New(rand.NewPCG(3, 5))
 	work := make(chan string)
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
 			for request := range work {
-				attack(t, listener.Addr().String(), request)
+				attack(t, addr, request)
 			}
 		})
 	}
@@ -67,19 +86,6 @@ func TestHostileRequests(t *testing.T) {
 	}
 	close(work)
 	group.Wait()
-	for range 500 {
-		if len(handler.Streams()) == 0 && runtime.NumGoroutine() <= before+5 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	if n := len(handler.Streams()); n > 0 || runtime.NumGoroutine() > before+5 {
-		t.Errorf("%d streams and %d goroutines are left", n, runtime.NumGoroutine()-before)
-	}
-	t.Logf("%d hostile requests and %d aborted ones: %d streams and %d goroutines are left", requests, aborts, len(handler.Streams()), max(0, runtime.NumGoroutine()-before))
-	if text := logged.String(); strings.Contains(text, "panic") {
-		t.Errorf("the server panicked: %s", text)
-	}
 }
 
 // attack sends the request and judges the answer, if it is a stream.

@@ -12,26 +12,28 @@ import (
 	"github.com/gapless-go/gapless/transport/sse"
 )
 
-// TestSilenceOutlivesTheWriteDeadline proves that a silence longer than the
-// write deadline, ours and the server's, ends no stream: on HTTP/2 an expired
-// deadline cannot be set again.
-func TestSilenceOutlivesTheWriteDeadline(t *testing.T) {
+// TestSilenceOutlivesDeadlines proves that a silence longer than the write
+// deadline, the handler's own and the server's, and than the server's read
+// deadline, ends no stream: on HTTP/2 an expired deadline cannot be set again.
+func TestSilenceOutlivesDeadlines(t *testing.T) {
 	for _, h2 := range []bool{false, true} {
-		t.Run(fmt.Sprintf("http2=%t", h2), func(t *testing.T) {
-			t.Parallel()
-			testSilence(t, h2)
-		})
+		for _, timeout := range []time.Duration{time.Second, -1} {
+			t.Run(fmt.Sprintf("http2=%t/WriteTimeout=%v", h2, timeout), func(t *testing.T) {
+				t.Parallel()
+				testSilence(t, h2, timeout)
+			})
+		}
 	}
 }
 
-func testSilence(t *testing.T, h2 bool) {
+func testSilence(t *testing.T, h2 bool, timeout time.Duration) {
 	log := memlog.New(nil)
-	handler, err := sse.NewHandler(log, &sse.Options{Heartbeat: 3 * time.Second, WriteTimeout: time.Second})
+	handler, err := sse.NewHandler(log, &sse.Options{Heartbeat: 3 * time.Second, Timeouts: sse.Timeouts{Write: timeout}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	hs := httptest.NewUnstartedServer(handler)
-	hs.Config.WriteTimeout = 2 * time.Second
+	hs.Config.WriteTimeout, hs.Config.ReadTimeout = 2*time.Second, 2*time.Second
 	hs.EnableHTTP2 = h2
 	hs.StartTLS()
 

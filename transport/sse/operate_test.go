@@ -1,11 +1,8 @@
 package sse_test
 
 import (
-	"bytes"
 	"fmt"
-	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,31 +11,30 @@ import (
 	"github.com/gapless-go/gapless/transport/sse"
 )
 
-// recorder is an Observer that keeps what it is told.
+// recorder keeps what its Observer is told.
 type recorder struct {
 	mu     sync.Mutex
-	opened int
-	ended  []string
-	sent   cdc.StreamSent // sums
+	opened []sse.StreamOpened
+	ended  []sse.StreamEnded
+	sent   sse.StreamSent // sums
 	replay int            // events sent while replaying
-	reads  int
 }
 
-func (r *recorder) HubRead(cdc.HubRead) { r.note(func() { r.reads++ }) }
-func (r *recorder) StreamOpened()       { r.note(func() { r.opened++ }) }
-func (r *recorder) StreamSent(s cdc.StreamSent) {
-	r.note(func() {
-		r.sent.Events += s.Events
-		r.sent.Bytes += s.Bytes
-		r.sent.Delay = max(r.sent.Delay, s.Delay)
-		if s.State == cdc.Replaying {
-			r.replay += s.Events
-		}
-	})
-}
-
-func (r *recorder) StreamEnded(reason string, admitted bool) {
-	r.note(func() { r.ended = append(r.ended, fmt.Sprint(reason, " ", admitted)) })
+func (r *recorder) observer() sse.Observer {
+	return sse.Observer{
+		StreamOpened: func(o sse.StreamOpened) { r.note(func() { r.opened = append(r.opened, o) }) },
+		StreamEnded:  func(e sse.StreamEnded) { r.note(func() { r.ended = append(r.ended, e) }) },
+		StreamSent: func(s sse.StreamSent) {
+			r.note(func() {
+				r.sent.Events += s.Events
+				r.sent.Bytes += s.Bytes
+				r.sent.Delay = max(r.sent.Delay, s.Delay)
+				if s.State == cdc.Replaying {
+					r.replay += s.Events
+				}
+			})
+		},
+	}
 }
 
 func (r *recorder) note(f func()) {
@@ -52,7 +48,12 @@ func (r *recorder) wantEnded(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string
 	for range 500 {
-		r.note(func() { got = slices.Clone(r.ended) })
+		got = nil
+		r.note(func() {
+			for _, e := range r.ended {
+				got = append(got, fmt.Sprint(e.Reason, " ", e.Admitted))
+			}
+		})
 		if slices.Equal(got, want) {
 			return
 		}
@@ -63,10 +64,8 @@ func (r *recorder) wantEnded(t *testing.T, want ...string) {
 
 func TestMaxStreamsAndWhatIsObserved(t *testing.T) {
 	var told recorder
-	var logged bytes.Buffer
 	s := serve(t, nil, &sse.Options{
-		MaxStreams: 1, Observer: &told,
-		Logger: slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Limits: sse.Limits{Streams: 1}, Observer: told.observer(),
 	})
 	appendData(t, s.log, `1`, `2`)
 	f := s.follow(t, "?after=beginning&topic=t")
@@ -77,13 +76,8 @@ func TestMaxStreamsAndWhatIsObserved(t *testing.T) {
 	appendData(t, s.log, `3`)
 	f.wantPayload(`3`)
 
-	all := s.handler.Streams()
-	for range 500 { // it is accounted for after the write
-		if all = s.handler.Streams(); all[0].Events == 3 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	awaitStatus(t, s.handler, "three events", func(st sse.Status) bool { return st.Events == 3 })
+	all := slices.Collect(s.handler.Status().Streams())
 	if len(all) != 1 || all[0].Position != 3 || all[0].Events != 3 || all[0].State != cdc.Live || all[0].Filter.Topics[0] != "t" {
 		t.Errorf("streams %+v", all)
 	}
@@ -94,12 +88,7 @@ func TestMaxStreamsAndWhatIsObserved(t *testing.T) {
 	second.wantEnd()
 	f.close()
 	told.wantEnded(t, "overload false", "client true")
-	for range 500 { // the place is free when the handler has returned
-		if len(s.handler.Streams()) == 0 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	awaitStatus(t, s.handler, "the place to be free", func(st sse.Status) bool { return st.Open == 0 })
 	third := s.follow(t, "")
 	third.want("cdc.hello")
 	if err := s.handler.Close(); err != nil {
@@ -107,18 +96,21 @@ func TestMaxStreamsAndWhatIsObserved(t *testing.T) {
 	}
 	told.wantEnded(t, "overload false", "client true", "drain true")
 	told.note(func() {
-		if told.opened != 2 || told.sent.Events != 3 || told.replay != 2 || told.sent.Bytes < 300 || told.sent.Delay <= 0 || told.reads == 0 {
+		if len(told.opened) != 2 || told.opened[0].Filter.Topics[0] != "t" || told.opened[0].Start != cdc.Beginning() || told.opened[0].Remote == "" {
+			t.Errorf("opened %+v", told.opened)
+		}
+		if told.sent.Events != 3 || told.replay != 2 || told.sent.Bytes < 300 || told.sent.Delay <= 0 {
 			t.Errorf("observed %+v", &told)
 		}
+		if e := told.ended[1]; e.Cursor.Seq != 3 || e.Events != 3 || e.Bytes < 300 || e.Age <= 0 || e.Remote == "" {
+			t.Errorf("ended %+v", e)
+		}
 	})
-	if text := logged.String(); strings.Count(text, "stream opened") != 2 || strings.Count(text, "reason=drain") != 1 {
-		t.Errorf("logged %s", text)
-	}
 }
 
 func TestMaxAge(t *testing.T) {
 	var told recorder
-	s := serve(t, nil, &sse.Options{MaxAge: time.Second, Observer: &told})
+	s := serve(t, nil, &sse.Options{Limits: sse.Limits{Age: time.Second}, Observer: told.observer()})
 	f := s.follow(t, "")
 	f.want("cdc.hello")
 	begin := time.Now()
@@ -134,7 +126,7 @@ func TestMaxAge(t *testing.T) {
 }
 
 func TestDrainWindow(t *testing.T) {
-	s := serve(t, nil, &sse.Options{DrainWindow: time.Second})
+	s := serve(t, nil, nil)
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	var ends []time.Duration
@@ -155,7 +147,7 @@ func TestDrainWindow(t *testing.T) {
 	for range 20 {
 		begin <- now
 	}
-	if err := s.handler.Drain(t.Context()); err != nil {
+	if err := s.handler.Drain(t.Context(), time.Second); err != nil {
 		t.Error(err)
 	}
 	group.Wait()

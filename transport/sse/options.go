@@ -3,15 +3,17 @@ package sse
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
 )
 
-// Options of a [Handler]; nil means the defaults.
+// Options of a [Handler]; nil means the defaults. A negative value is an error
+// of [NewHandler], but for Timeouts.Write.
 type Options struct {
 	// Start is where a client begins that names no cursor. The zero value is
 	// [cdc.Latest].
@@ -19,7 +21,8 @@ type Options struct {
 
 	// Authorize decides who may follow what; it runs before anything is
 	// written. An [*AccessError] is answered with its status, any other error
-	// with 403 and without its text. nil lets everyone follow everything.
+	// with 403 and without its text. The zero Grant allows nothing. nil lets
+	// everyone follow everything.
 	Authorize func(*http.Request) (Grant, error)
 
 	// CORS lets pages of other origins read the streams. nil lets none.
@@ -50,134 +53,176 @@ type Options struct {
 	// 0 means 15 s.
 	Heartbeat time.Duration
 
-	// WriteTimeout is how long a client may take for each piece of at most 64
-	// KB before its stream is ended. 0 means 30 s. Negative means for ever: a
-	// client that does not read then holds a goroutine until TCP gives up.
-	WriteTimeout time.Duration
-
-	// StartTimeout is how long the log may take to say where a stream starts
-	// before the client is told to reconnect. 0 means 15 s.
-	StartTimeout time.Duration
-
 	// Retry is the mean time after which clients reconnect; each is told
 	// between half and one and a half of it. 0 means 3 s. Where the server
 	// cannot serve (overload, the log is down) it is doubled.
 	Retry time.Duration
 
-	// MaxStreams is how many streams are served at once; further clients are
-	// told to reconnect later. 0 means no limit.
-	MaxStreams int
-
-	// MaxAge ends a stream after between 80 % and all of it, so that clients
-	// spread over the servers again. The client is told to reconnect and loses
-	// nothing. 0 means never.
-	MaxAge time.Duration
-
-	// DrainWindow is the time over which Drain spreads the ends of the streams,
-	// so that the other servers do not get all clients at once. 0 means that
-	// all end at once, and only the jitter of Retry spreads them.
-	DrainWindow time.Duration
-
-	// MaxReplay is how far below the head, in seqs, a stream may start; one
-	// that starts further down is reset with [cdc.ReasonTooFar]. 0 means any.
-	MaxReplay uint64
-
-	// Resume is where a stream goes on after a reset. The zero value is the
-	// head. [cdc.ResumeFloor] together with MaxReplay is refused.
-	Resume cdc.Resume
-
-	// PageSize is how many events of history are read at once. 0 means 512.
-	PageSize int
-
-	// FrameBytes bounds the memory for encoded frames that streams share. 0
-	// means 4 MiB.
-	FrameBytes int
+	// Timeouts, Limits and Replay are groups, whose fields say their defaults.
+	Timeouts Timeouts
+	Limits   Limits
+	Replay   Replay
 
 	// Hub are the options of the Hub that the Handler makes for a log that is
-	// none. It is refused together with a log that is a Hub.
+	// none; its OnError is that of the Handler if it is nil. Hub is refused
+	// together with a log that is a Hub.
 	Hub *cdc.HubOptions
 
 	// OnError is told what a stream was ended or an event was re-encoded for,
 	// beyond clients that leave: errors of the log, of Encoder and of
-	// Authorize. It is called by the streams, concurrently, and must not
-	// block. nil means nobody is told.
+	// Authorize, and panics of the Observer. It is called concurrently and must
+	// not block. nil means that nobody is told.
 	OnError func(error)
 
-	// Logger gets the same at level Warn, and the beginning and end of each
-	// stream at level Debug. nil means nothing is logged.
-	Logger *slog.Logger
-
-	// Observer is told what the streams do, and the Handler's own Hub. The
-	// reasons of StreamEnded are the texts of [EndReason]. nil means nobody is
-	// told.
-	Observer cdc.Observer
+	// Observer is told what the streams do. The zero value tells nobody.
+	Observer Observer
 }
 
-// Grant is what a client is allowed.
-type Grant struct {
-	// Filter limits what the client can follow. The zero value is everything.
-	Filter cdc.Filter
+// Timeouts of each stream.
+type Timeouts struct {
+	// Start is how long the log may take to say where a stream starts before
+	// the client is told to reconnect. 0 means 15 s.
+	Start time.Duration
 
-	// Expires ends the stream with cdc.reconnect, so that the client is
-	// authorized anew. The zero value is never.
-	Expires time.Time
+	// Write is how long a client may take for each piece of at most 64 KB
+	// before its stream is ended. 0 means 30 s. Negative means for ever,
+	// whatever the http.Server has as WriteTimeout: a client that does not read
+	// then holds a goroutine until TCP gives up.
+	Write time.Duration
 }
 
-// AccessError is how [Options.Authorize] refuses a client.
-type AccessError struct {
-	// Status is 400 to 599; anything else is taken for 403. A browser's
-	// EventSource gives up for good on any of them, but 503: this is answered
-	// as an overload is, with 200 and cdc.reconnect.
-	Status int
-	Detail string // for the client; may be empty
+// Limits of what a Handler holds.
+type Limits struct {
+	// Streams is how many streams are served at once; further clients are told
+	// to reconnect later. 0 means no limit.
+	Streams int
+
+	// Age ends a stream after between 80 % and all of it, so that clients
+	// spread over the servers again. The client is told to reconnect and loses
+	// nothing. 0 means never.
+	Age time.Duration
+
+	// FrameBytes bounds the memory for encoded frames that streams share. 0
+	// means 4 MiB.
+	FrameBytes int
 }
 
-// Error names status and detail.
-func (e *AccessError) Error() string {
-	return fmt.Sprintf("sse: access refused with status %d: %s", e.Status, e.Detail)
+// Replay is how streams read history.
+type Replay struct {
+	// Max is how far below the head, in seqs, a stream may start; one that
+	// starts further down is reset with [cdc.ReasonTooFar]. 0 means any.
+	Max uint64
+
+	// ResetTo is where a stream goes on after a reset. The zero value is the
+	// head. [cdc.ResetToFloor] together with Max is refused.
+	ResetTo cdc.ResetTo
+
+	// PageSize is how many events are read at once. 0 means 512.
+	PageSize int
 }
 
-func (o Options) withDefaults() Options {
-	defaults := func(d *time.Duration, value time.Duration) {
-		if *d == 0 {
-			*d = value
-		}
+// setDefault replaces a zero value.
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
 	}
-	defaults(&o.Heartbeat, 15*time.Second)
-	defaults(&o.WriteTimeout, 30*time.Second)
-	defaults(&o.StartTimeout, 15*time.Second)
-	defaults(&o.Retry, 3*time.Second)
-	if o.FrameBytes == 0 {
-		o.FrameBytes = 4 << 20
+}
+
+func (o *Options) withDefaults() Options {
+	var opts Options
+	if o != nil {
+		opts = *o
 	}
-	return o
+	setDefault(&opts.Heartbeat, 15*time.Second)
+	setDefault(&opts.Retry, 3*time.Second)
+	setDefault(&opts.Timeouts.Start, 15*time.Second)
+	setDefault(&opts.Timeouts.Write, 30*time.Second)
+	setDefault(&opts.Limits.FrameBytes, 4<<20)
+	if opts.Encoder == nil && !opts.Compat {
+		opts.Encoder = Envelope
+	}
+	return opts
 }
 
 // check is called with the defaults filled in.
-func (o Options) check(log cdc.Log) error {
+func (o *Options) check(log cdc.Log) error {
 	_, isHub := log.(*cdc.Hub)
 	switch {
 	case log == nil:
 		return errors.New("sse: the log is nil")
 	case isHub && o.Hub != nil:
 		return errors.New("sse: Options.Hub is set but the log is a Hub already: give its options to cdc.NewHub")
-	case o.CORS != nil && o.CORS.Credentials && slices.Contains(o.CORS.Origins, "*"):
-		return errors.New("sse: CORS.Credentials with the origin * would let every page act for its visitor: list the origins")
 	case o.Compat && (o.Encoder != nil || o.EventName != nil):
 		return errors.New("sse: Options.Compat has its own envelope and event names: leave Encoder and EventName nil")
-	case min(o.Heartbeat, o.StartTimeout, o.Retry, o.MaxAge, o.DrainWindow) < 0, min(o.FrameBytes, o.MaxStreams) < 0:
-		return errors.New("sse: of the durations and numbers in Options only WriteTimeout may be negative")
 	}
-	if _, err := cdc.ParseStart(string(o.Start)); err != nil {
+	if err := o.checkNumbers(); err != nil {
+		return err
+	}
+	if err := o.CORS.check(); err != nil {
+		return err
+	}
+	if encoder, ok := o.Encoder.(interface{ check() error }); ok { // one of ours
+		if err := encoder.check(); err != nil {
+			return fmt.Errorf("sse: Options.Encoder: %w", err)
+		}
+	}
+	if _, err := cdc.ParseStart(o.Start.String()); err != nil {
 		return fmt.Errorf("sse: Options.Start: %w", err)
 	}
 	if err := o.follow(cdc.Filter{}, o.Heartbeat).Check(); err != nil {
-		return fmt.Errorf("sse: %w", err)
+		return fmt.Errorf("sse: Options.Replay: %w", err)
+	}
+	return nil
+}
+
+func (o *Options) checkNumbers() error {
+	for _, field := range []struct {
+		name     string
+		negative bool
+	}{
+		{"Heartbeat", o.Heartbeat < 0},
+		{"Retry", o.Retry < 0},
+		{"Timeouts.Start", o.Timeouts.Start < 0},
+		{"Limits.Streams", o.Limits.Streams < 0},
+		{"Limits.Age", o.Limits.Age < 0},
+		{"Limits.FrameBytes", o.Limits.FrameBytes < 0},
+		{"Replay.PageSize", o.Replay.PageSize < 0},
+	} {
+		if field.negative {
+			return fmt.Errorf("sse: Options.%s is negative", field.name)
+		}
+	}
+	return nil
+}
+
+func (c *CORS) check() error {
+	switch {
+	case c == nil:
+		return nil
+	case len(c.Origins) == 0:
+		return errors.New("sse: CORS.Origins is empty: list the origins, or leave Options.CORS nil")
+	case c.Credentials && slices.Contains(c.Origins, "*"):
+		return errors.New("sse: CORS.Credentials with the origin * would let every page act for its visitor: list the origins")
+	}
+	for _, origin := range c.Origins {
+		u, err := url.Parse(origin)
+		if origin != "*" && (err != nil || u.Host == "" || origin != u.Scheme+"://"+u.Host) {
+			return fmt.Errorf("sse: CORS.Origins has %q: want * or a scheme and a host, such as https://app.example.com", origin)
+		}
+	}
+	for _, name := range c.Headers {
+		if strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" || name == "" {
+			return fmt.Errorf("sse: CORS.Headers has %q: want the name of a header, such as traceparent", name)
+		}
 	}
 	return nil
 }
 
 // follow are the options for one stream.
-func (o Options) follow(f cdc.Filter, heartbeat time.Duration) *cdc.FollowOptions {
-	return &cdc.FollowOptions{Filter: f, Heartbeat: heartbeat, PageSize: o.PageSize, MaxReplay: o.MaxReplay, Resume: o.Resume}
+func (o *Options) follow(f cdc.Filter, heartbeat time.Duration) *cdc.FollowOptions {
+	return &cdc.FollowOptions{
+		Filter: f, Heartbeat: heartbeat,
+		PageSize: o.Replay.PageSize, MaxReplay: o.Replay.Max, ResetTo: o.Replay.ResetTo,
+	}
 }

@@ -3,6 +3,8 @@ package sse_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -44,9 +46,30 @@ func TestStoreDownAtStart(t *testing.T) {
 	}
 }
 
+// What the store says goes to OnError, not to clients.
+func TestErrorsOfTheLogAreNotSent(t *testing.T) {
+	var told errorLog
+	s := serveLog(t, downLog{memlog.New(nil)}, &sse.Options{OnError: told.add})
+	for _, query := range []string{"", "?after=beginning", "?after=7", "?lastEventId=garbage!", "?limit=5", "?bounds=only"} {
+		response, cancel := s.get(t, query)
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		cancel()
+		if err != nil || strings.Contains(fmt.Sprintf("%v %s", response.Header, body), "is down") {
+			t.Errorf("%s: %v, header %v, body %s", query, err, response.Header, body)
+		}
+		if want := map[bool]int{true: 503, false: 200}[query == "?bounds=only"]; response.StatusCode != want {
+			t.Errorf("%s: status %d, want %d", query, response.StatusCode, want)
+		}
+	}
+	if !strings.Contains(told.all(), "store is down") {
+		t.Errorf("OnError was told %s", told.all())
+	}
+}
+
 func TestStoreDoesNotAnswer(t *testing.T) {
 	log := &hangingLog{Log: memlog.New(nil)}
-	handler, err := sse.NewHandler(log, &sse.Options{StartTimeout: 20 * time.Millisecond})
+	handler, err := sse.NewHandler(log, &sse.Options{Timeouts: sse.Timeouts{Start: 20 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,20 +16,8 @@ import (
 )
 
 func TestProblems(t *testing.T) {
-	s := serve(t, nil, &sse.Options{Authorize: func(r *http.Request) (sse.Grant, error) {
-		switch r.Header.Get("Authorization") {
-		case "none":
-			return sse.Grant{}, &sse.AccessError{Status: http.StatusUnauthorized, Detail: "say who you are"}
-		case "broken":
-			return sse.Grant{}, errors.New("password of the database is xyz")
-		}
-		return sse.Grant{Filter: cdc.Filter{Topics: []string{"mine:*"}}}, nil
-	}})
-	tests := []struct {
-		name, query, auth string
-		status            int
-		detail            string
-	}{
+	s := serve(t, nil, &sse.Options{Authorize: authorizeMine})
+	tests := []problemTest{
 		{"malformed after", "?after=a.b.c.d", "", 400, "after must be"},
 		{"malformed query", "?after=%zz", "", 400, "the query string"},
 		{"heartbeat", "?heartbeat=never", "", 400, "heartbeat must be"},
@@ -39,32 +27,56 @@ func TestProblems(t *testing.T) {
 		{"not allowed", "?topic=theirs", "", 403, "nothing that the filter selects"},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			response, cancel := s.get(t, test.query, "Authorization", test.auth)
-			defer cancel()
-			body, err := io.ReadAll(response.Body)
-			_ = response.Body.Close()
-			if err != nil {
-				t.Fatal(err)
-			}
-			var p struct {
-				Status        int
-				Title, Detail string
-			}
-			if err := json.Unmarshal(body, &p); err != nil {
-				t.Fatal(err)
-			}
-			if response.StatusCode != test.status || p.Status != test.status || p.Title == "" || !strings.HasPrefix(p.Detail, test.detail) {
-				t.Errorf("status %d, %+v; want %d %q", response.StatusCode, p, test.status, test.detail)
-			}
-			if got := response.Header.Get("Content-Type"); got != "application/problem+json" {
-				t.Errorf("content type %q", got)
-			}
-			if strings.Contains(string(body), "xyz") {
-				t.Error("the text of a foreign error reached the client")
-			}
-		})
+		t.Run(test.name, func(t *testing.T) { checkProblem(t, s, test) })
 	}
+}
+
+type problemTest struct {
+	name, query, auth string
+	status            int
+	detail            string
+}
+
+// authorizeMine grants topics that begin with mine.
+func authorizeMine(r *http.Request) (sse.Grant, error) {
+	switch r.Header.Get("Authorization") {
+	case "none":
+		return sse.Grant{}, &sse.AccessError{Status: http.StatusUnauthorized, Detail: "say who you are"}
+	case "broken":
+		return sse.Grant{}, errors.New("password of the database is xyz")
+	}
+	return sse.Grant{Scope: sse.TopicPrefixes("mine:")}, nil
+}
+
+func checkProblem(t *testing.T, s *server, test problemTest) {
+	t.Helper()
+	response, cancel := s.get(t, test.query, "Authorization", test.auth)
+	defer cancel()
+	body, err := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p struct {
+		Status        int
+		Title, Detail string
+	}
+	if err := json.Unmarshal(body, &p); err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != test.status || p.Status != test.status || p.Title == "" || !strings.HasPrefix(p.Detail, test.detail) {
+		t.Errorf("status %d, %+v; want %d %q", response.StatusCode, p, test.status, test.detail)
+	}
+	if got := response.Header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("content type %q", got)
+	}
+	if strings.Contains(string(body), "xyz") {
+		t.Error("the text of a foreign error reached the client")
+	}
+}
+
+func TestGrantNarrowsWhatIsAskedFor(t *testing.T) {
+	s := serve(t, nil, &sse.Options{Authorize: authorizeMine})
 	f := s.follow(t, "?topic=mine:1&topic=theirs")
 	f.want("cdc.hello")
 	f.want("cdc.live")

@@ -3,7 +3,6 @@ package sse
 import (
 	"context"
 	"errors"
-	"os"
 
 	"github.com/gapless-go/gapless/cdc"
 )
@@ -11,39 +10,47 @@ import (
 // EndReason says why a stream ended.
 type EndReason string
 
-// The reasons. All but the first two are told to the client by cdc.reconnect.
+// The reasons. All but the second are told to the client by cdc.reconnect, as
+// far as it can be reached.
 const (
-	EndClient       EndReason = "client"        // the client has gone
-	EndWriteTimeout EndReason = "write-timeout" // the client did not read within Options.WriteTimeout
+	EndClient       EndReason = "client"        // the client has gone or closed its side, or a read deadline passed
+	EndWriteTimeout EndReason = "write-timeout" // the client did not read within Timeouts.Write
+	EndLimit        EndReason = "limit"         // ?limit= events were sent, or there are no more
 	EndDrain        EndReason = "drain"         // Drain or Close
-	EndMaxAge       EndReason = "max-age"       // Options.MaxAge
+	EndMaxAge       EndReason = "max-age"       // Limits.Age
 	EndExpired      EndReason = "expired"       // Grant.Expires
-	EndOverload     EndReason = "overload"      // Options.MaxStreams
-	EndStartTimeout EndReason = "start-timeout" // Options.StartTimeout
+	EndRevoked      EndReason = "revoked"       // EndStreams
+	EndDeadline     EndReason = "deadline"      // a middleware ended the request's context
+	EndOverload     EndReason = "overload"      // Limits.Streams, or Authorize answered 503
+	EndStartTimeout EndReason = "start-timeout" // Timeouts.Start
 	EndLog          EndReason = "log"           // the log failed or was closed
 )
 
-// ended is the cause for which a stream is ended by the server.
-type ended struct{ reason EndReason }
+// endError is the cause for which a stream is ended by the server.
+type endError struct{ reason EndReason }
 
-func (e *ended) Error() string { return "sse: stream ended: " + string(e.reason) }
+func (e *endError) Error() string { return "sse: stream ended: " + string(e.reason) }
 
 // reasonFor tells from the last error of a stream why it ended.
 func reasonFor(ctx context.Context, err error) EndReason {
-	if e, ok := errors.AsType[*ended](err); ok {
+	if e, ok := errors.AsType[*endError](err); ok {
 		return e.reason
 	}
-	if _, ok := errors.AsType[*writeError](err); ok {
-		if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
-			return EndWriteTimeout
-		}
-		if e, ok := errors.AsType[*ended](context.Cause(ctx)); ok {
+	if w, ok := errors.AsType[*writeError](err); ok {
+		if e, ok := errors.AsType[*endError](context.Cause(ctx)); ok {
 			return e.reason // it was ended while the client did not read
 		}
+		if w.late {
+			return EndWriteTimeout
+		}
 		return EndClient
 	}
-	if ctx.Err() != nil && !errors.Is(err, cdc.ErrClosed) {
-		return EndClient
+	if ctx.Err() == nil || errors.Is(err, cdc.ErrClosed) {
+		return EndLog
 	}
-	return EndLog
+	// net/http gives no other cause when a client leaves.
+	if context.Cause(ctx) != context.Canceled { //nolint:errorlint // one that wraps it is a middleware's
+		return EndDeadline
+	}
+	return EndClient
 }

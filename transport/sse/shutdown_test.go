@@ -47,20 +47,8 @@ func TestShutdownDuringReplay(t *testing.T) {
 		clients, events = 1000, 2000
 	}
 	log := memlog.New(nil)
-	data := make([]string, events)
-	for i := range data {
-		data[i] = `"` + strings.Repeat("x", 1000) + `"`
-	}
-	head := appendData(t, log, data...).Seqs[events-1]
-	var servers [2]*http.Server
-	var addrs [2]string
-	for i := range servers {
-		handler, err := sse.NewHandler(log, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		servers[i], addrs[i] = narrow(t, handler)
-	}
+	head := appendLarge(t, log, events)
+	servers, addrs := serveTwice(t, log)
 
 	var ready, ended sync.WaitGroup
 	var replaying, told atomic.Int64
@@ -92,19 +80,47 @@ func TestShutdownDuringReplay(t *testing.T) {
 		})
 	}
 	ready.Wait()
-	begin := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if err := servers[0].Shutdown(ctx); err != nil {
-		t.Error(err)
-	}
-	took := time.Since(begin)
+	took := timeShutdown(t, servers[0])
 	close(back)
 	ended.Wait()
 	t.Logf("Shutdown during %d replays took %v; %d clients got cdc.reconnect, the others were cut; each has all %d events once", replaying.Load(), took, told.Load(), events)
 	if took > 5*time.Second { // promised is one
 		t.Errorf("Shutdown took %v", took)
 	}
+}
+
+func timeShutdown(t *testing.T, server *http.Server) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	return time.Since(begin)
+}
+
+// serveTwice returns two servers of the log, which send slowly.
+func serveTwice(t *testing.T, log *memlog.Log) (servers [2]*http.Server, addrs [2]string) {
+	t.Helper()
+	for i := range servers {
+		handler, err := sse.NewHandler(log, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		servers[i], addrs[i] = narrow(t, handler)
+	}
+	return servers, addrs
+}
+
+// appendLarge appends n events of 1,000 bytes and returns the last seq.
+func appendLarge(t *testing.T, log *memlog.Log, n int) (head uint64) {
+	t.Helper()
+	data := make([]string, n)
+	for i := range data {
+		data[i] = `"` + strings.Repeat("x", 1000) + `"`
+	}
+	return appendData(t, log, data...).Seqs[n-1]
 }
 
 // readOn reads one stream until it ends or has the head, and checks that each

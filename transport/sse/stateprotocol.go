@@ -38,11 +38,18 @@ type StateChange struct {
 	TxID string // names the transaction; empty leaves it out
 }
 
-// operations are the last words of event types that [ChangeOf] knows.
-var operations = map[string]string{
-	"insert": "insert", "inserted": "insert", "created": "insert",
-	"update": "update", "updated": "update", "changed": "update",
-	"delete": "delete", "deleted": "delete", "removed": "delete",
+// operationOf is the operation that the last word of an event's type means;
+// empty if it means none.
+func operationOf(word string) string {
+	switch word {
+	case "insert", "inserted", "created":
+		return "insert"
+	case "update", "updated", "changed":
+		return "update"
+	case "delete", "deleted", "removed":
+		return "delete"
+	}
+	return ""
 }
 
 // ChangeOf reads a type such as "orders.insert" or "order.created": what comes
@@ -51,7 +58,7 @@ var operations = map[string]string{
 // taken apart; other JSON is the value. A txid is taken from Meta.
 func ChangeOf(e cdc.Event) (StateChange, error) {
 	dot := strings.LastIndexByte(e.Type, '.')
-	c := StateChange{Type: e.Type[:max(dot, 0)], Key: e.Key, Operation: operations[e.Type[dot+1:]], TxID: e.Meta["txid"]}
+	c := StateChange{Type: e.Type[:max(dot, 0)], Key: e.Key, Operation: operationOf(e.Type[dot+1:]), TxID: e.Meta["txid"]}
 	if c.Operation == "" {
 		return c, fmt.Errorf("type %q does not end in an operation such as .insert, .update or .delete: set StateProtocol.Change", e.Type)
 	}

@@ -1,7 +1,7 @@
 package sse
 
 import (
-	"cmp"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -20,17 +20,9 @@ type StreamStatus struct {
 	Opened   time.Time
 	State    cdc.State
 	Position uint64 // seq up to which everything was sent or did not match
-	Events   uint64 // sent
+	Events   uint64 // sent: the operating system has them, and the client perhaps not yet
 	Replayed uint64 // of them, while it was replaying
 	Bytes    uint64 // sent in frames of events
-}
-
-// Streams returns the open streams, the oldest first.
-func (h *Handler) Streams() []StreamStatus {
-	status := h.Status()
-	all := slices.AppendSeq(make([]StreamStatus, 0, status.Open), status.Streams())
-	slices.SortFunc(all, func(a, b StreamStatus) int { return cmp.Compare(a.Opened.UnixNano(), b.Opened.UnixNano()) })
-	return all
 }
 
 func (s *stream) now() StreamStatus {
@@ -47,18 +39,21 @@ func (s *stream) now() StreamStatus {
 
 // Status is what a [Handler] does and has done since it was made.
 type Status struct {
-	Open   int    // streams
-	Opened uint64 // streams that were admitted
+	Open     int    // streams
+	Max      int    // Limits.Streams: how many can be open; 0 is no limit
+	Draining bool   // whoever comes is told to reconnect, since Drain or Close
+	Opened   uint64 // streams that were admitted
 
-	// Events and Bytes were sent; Replayed is how many of the events left
-	// while their stream was replaying.
+	// Events and Bytes were sent, that is, written: the operating system has
+	// them, and only the clients know what they have received. Replayed is how
+	// many of the events left while their stream was replaying.
 	Events, Replayed, Bytes uint64
 
 	Ended   map[EndReason]uint64 // streams that were admitted
 	Refused map[EndReason]uint64 // streams that were not
 	Resets  map[cdc.Reason]uint64
 
-	Failures uint64    // errors that Options.OnError is told
+	Failures uint64    // errors that Options.OnError is told, and Report
 	Recent   []Failure // the last of them, the newest first
 
 	streams []*stream
@@ -77,6 +72,7 @@ func (h *Handler) Status() Status {
 	var status Status
 	h.mu.Lock()
 	streams := slices.AppendSeq(make([]*stream, 0, len(h.streams)), maps.Keys(h.streams))
+	status.Draining, status.Max = h.draining, h.opts.Limits.Streams
 	h.counts.fill(&status) // with those that are no longer in h.streams
 	h.mu.Unlock()
 	status.Open, status.streams = len(streams), streams
@@ -127,9 +123,9 @@ func (c *counts) fill(s *Status) {
 	slices.Reverse(s.Recent)
 }
 
-// gone takes over what the stream has sent. Handler.mu is held, so that a
+// add takes over what the stream has sent. Handler.mu is held, so that a
 // Status counts it once.
-func (c *counts) gone(s *stream) {
+func (c *counts) add(s *stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.events += s.status.events.Load()
@@ -160,14 +156,14 @@ func increment[K ~string](m *map[K]uint64, reason K) {
 	if *m == nil {
 		*m = map[K]uint64{}
 	}
-	if _, known := (*m)[reason]; !known && len(*m) >= limit {
+	if _, counted := (*m)[reason]; !counted && len(*m) >= limit {
 		reason = "other"
 	}
 	(*m)[reason]++
 }
 
 func (c *counts) failed(err error) {
-	text := err.Error()
+	text := fmt.Sprint(err) // survives an Error method that panics
 	if len(text) > maxFailureBytes {
 		text = strings.ToValidUTF8(text[:maxFailureBytes-len("…")], "") + "…"
 	}

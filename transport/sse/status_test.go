@@ -14,14 +14,14 @@ import (
 
 func TestStatusCountsWhatWas(t *testing.T) {
 	long := strings.Repeat("ä", 400)
-	s := serve(t, nil, &sse.Options{MaxStreams: 1, Authorize: func(r *http.Request) (sse.Grant, error) {
+	s := serve(t, nil, &sse.Options{Limits: sse.Limits{Streams: 1}, Authorize: func(r *http.Request) (sse.Grant, error) {
 		switch r.URL.Query().Get("key") {
 		case "bad":
 			return sse.Grant{}, errors.New("users: down")
 		case "long":
 			return sse.Grant{}, errors.New(long)
 		}
-		return sse.Grant{}, nil
+		return sse.Grant{Scope: sse.Everything()}, nil
 	}})
 	appendData(t, s.log, `1`, `2`)
 	first := s.follow(t, "?after=beginning")

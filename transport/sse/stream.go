@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/transport/sse/internal/wire"
 )
 
 // maxResets is how often in a row a stream may be reset without having turned
@@ -26,10 +27,11 @@ type stream struct {
 	out       writer
 	request   request
 	filter    cdc.Filter
+	user      string
 	heartbeat time.Duration
 	expires   time.Time
 	expiry    EndReason // for which the stream expires
-	refused   EndReason // for which it is not served
+	rejection EndReason // for which it is not served
 	remote    string
 	opened    time.Time
 
@@ -37,14 +39,16 @@ type stream struct {
 	cancel context.CancelCauseFunc // by anyone
 	timer  *time.Timer             // for the start, then for the end
 
+	revocations []func(user string) bool // while it arrives; guarded by Handler.mu
+
 	pos          cdc.Cursor // everything up to here was sent or did not match
 	sent         cdc.Cursor // position of the last id; the tag may be missing
-	greeted      bool
+	helloSent    bool
 	live         bool // announced
 	resets       int  // in a row
 	checkpointed time.Time
 
-	status struct { // for Streams, by anyone
+	status struct { // for Status, by anyone
 		position, events, bytes atomic.Uint64
 		replayed                atomic.Uint64 // of the events
 		live                    atomic.Bool
@@ -54,7 +58,7 @@ type stream struct {
 // run follows the log until the client, the server or the log ends it.
 func (s *stream) run() EndReason {
 	start := s.request.start
-	s.timer = s.endAfter(s.h.opts.StartTimeout, EndStartTimeout)
+	s.timer = s.endAfter(s.h.opts.Timeouts.Start, EndStartTimeout)
 	defer func() { s.timer.Stop() }()
 	for {
 		err := s.follow(start)
@@ -74,7 +78,7 @@ func (s *stream) run() EndReason {
 }
 
 func (s *stream) endAfter(d time.Duration, reason EndReason) *time.Timer {
-	return time.AfterFunc(d, func() { s.cancel(&ended{reason}) })
+	return time.AfterFunc(d, func() { s.cancel(&endError{reason}) })
 }
 
 // follow serves the client from start on. The error is never nil.
@@ -95,7 +99,7 @@ func (s *stream) follow(start cdc.Start) error {
 func (s *stream) batch(b cdc.Batch) error {
 	moved := b.Cursor.Seq != s.pos.Seq || b.Cursor.Epoch != s.pos.Epoch
 	s.pos = b.Cursor
-	if !s.greeted {
+	if !s.helloSent {
 		return s.hello(nil)
 	}
 	s.status.position.Store(b.Cursor.Seq)
@@ -108,7 +112,11 @@ func (s *stream) batch(b cdc.Batch) error {
 	switch turned := b.State == cdc.Live && !s.live; {
 	case turned:
 		s.live, s.resets = true, 0
-		return s.control(control{name: nameLive, id: s.id(b.Cursor)})
+		err := s.control(control{name: wire.Live, id: s.id(b.Cursor)})
+		if err == nil && s.request.limit > 0 {
+			return &endError{EndLimit}
+		}
+		return err
 	case b.State == cdc.Replaying && s.live:
 		s.live = false
 	}
@@ -126,25 +134,25 @@ func (s *stream) batch(b cdc.Batch) error {
 // back with the id of the hello: it is then the cursor that was refused, and is
 // refused again.
 func (s *stream) hello(reset *cdc.ResetError) error {
-	s.greeted = true
+	s.helloSent = true
 	s.timer.Stop()
 	if !s.expires.IsZero() {
 		s.timer = s.endAfter(time.Until(s.expires), s.expiry)
 	}
 	from, frames := s.pos, []control(nil)
 	if reset != nil {
-		from = refused(reset)
+		from = refusedCursor(reset)
 		frames = append(frames, s.resetFrame(reset))
 	}
 	first := control{
-		name: nameHello, id: s.id(from), retry: jitter(s.h.opts.Retry),
-		data: helloData{Log: s.pos.Epoch, From: from},
+		name: wire.Hello, id: s.id(from), retry: jitter(s.h.opts.Retry),
+		data: wire.HelloData{Log: s.pos.Epoch, From: from},
 	}
 	return s.control(append([]control{first}, frames...)...)
 }
 
-// refused is the cursor that was refused, or another one that always will be.
-func refused(e *cdc.ResetError) cdc.Cursor {
+// refusedCursor is the cursor that was refused, or another one that always will be.
+func refusedCursor(e *cdc.ResetError) cdc.Cursor {
 	c, err := cdc.ParseCursor(e.Requested)
 	if err != nil || c.Epoch == "" {
 		return cdc.Cursor{Epoch: string(cdc.ReasonMalformed)}
@@ -158,14 +166,14 @@ func (s *stream) reset(e *cdc.ResetError) error {
 	s.h.counts.reset(e.Reason)
 	s.live = false
 	s.pos = e.Resume
-	if !s.greeted {
+	if !s.helloSent {
 		return s.hello(e)
 	}
 	return s.control(s.resetFrame(e))
 }
 
 func (s *stream) resetFrame(e *cdc.ResetError) control {
-	return control{name: nameReset, id: s.id(e.Resume), data: newResetData(e)}
+	return control{name: wire.Reset, id: s.id(e.Resume), data: newResetData(e)}
 }
 
 // progress tells that the cursor has moved over events that did not match.
@@ -181,29 +189,35 @@ func (s *stream) progress() error {
 		return nil // the next one or the heartbeat tells it
 	}
 	s.checkpointed = now
-	return s.control(control{name: nameCheckpoint, id: s.id(s.pos)})
+	return s.control(control{name: wire.Checkpoint, id: s.id(s.pos)})
 }
 
-// beat breaks the silence. If there is progress that was not told, it tells it.
+// beat breaks the silence. If the client was not told of progress, it is the
+// checkpoint.
 func (s *stream) beat() error {
 	now := time.Now()
-	untold := s.sent.Seq != s.pos.Seq && now.Sub(s.checkpointed) >= checkpointInterval
-	if !s.h.opts.Compat && (untold || s.request.beatEvent) {
+	unsent := s.sent.Seq != s.pos.Seq && now.Sub(s.checkpointed) >= checkpointInterval
+	if !s.h.opts.Compat && (unsent || s.request.beatEvent) {
 		s.checkpointed = now
-		return s.control(control{name: nameCheckpoint, id: s.id(s.pos)})
+		return s.control(control{name: wire.Checkpoint, id: s.id(s.pos)})
 	}
 	return s.out.write([]byte(heartbeat))
 }
 
-// end takes leave. A client that is gone hears nothing.
+// end tells the client that the stream ends, unless it cannot be reached. One
+// that has gone is told too: net/http takes a client that closed only its side
+// of the connection for one that has gone.
 func (s *stream) end(err error) EndReason {
 	reason := reasonFor(s.ctx, err)
-	if _, gone := errors.AsType[*writeError](err); gone || reason == EndClient {
+	if _, unreachable := errors.AsType[*writeError](err); unreachable {
 		return reason
+	}
+	if reason == EndClient {
+		s.out.hurry()
 	}
 	retry := s.h.opts.Retry
 	if reason == EndLog || reason == EndStartTimeout {
-		s.h.failed(err)
+		s.h.report(err)
 		retry *= 2
 	}
 	if s.pos.Epoch == "" { // not started: the client keeps the cursor that it has
@@ -215,7 +229,7 @@ func (s *stream) end(err error) EndReason {
 
 // reconnect asks the client to come back to where it is, after about retry.
 func (s *stream) reconnect(retry time.Duration) {
-	frame := control{name: nameReconnect, retry: jitter(retry)}
+	frame := control{name: wire.Reconnect, retry: jitter(retry)}
 	if s.pos != (cdc.Cursor{}) {
 		frame.id = s.id(s.pos)
 	}
@@ -228,7 +242,7 @@ func (s *stream) control(frames ...control) error {
 	var room [512]byte
 	out := room[:0]
 	for _, f := range frames {
-		if !s.h.opts.Compat || f.name == nameReset {
+		if !s.h.opts.Compat || f.name == wire.Reset {
 			out = f.append(out)
 			s.sent = s.pos
 		}
@@ -241,19 +255,37 @@ func (s *stream) control(frames ...control) error {
 func (s *stream) events(b cdc.Batch) error {
 	before, epoch := s.out.bytes, b.Cursor.Epoch
 	for sent := 0; sent < len(b.Events); {
-		n, err := s.piece(epoch, b.Events[sent:])
+		n, err := s.piece(epoch, s.withinLimit(b.Events, sent))
 		if err != nil {
 			return err
 		}
 		sent += n
-		if sent < len(b.Events) && s.ctx.Err() != nil {
+		if err := s.enough(sent); err != nil && (sent < len(b.Events) || s.request.limit > 0) {
 			b.Events, s.pos = b.Events[:sent], b.Events[sent-1].Cursor(epoch)
 			s.account(b, before)
-			return context.Cause(s.ctx)
+			return err
 		}
 	}
 	s.account(b, before)
 	return nil
+}
+
+// withinLimit returns the events of a batch that are still to be sent.
+func (s *stream) withinLimit(events []cdc.Event, sent int) []cdc.Event {
+	if s.request.limit == 0 {
+		return events[sent:]
+	}
+	most := s.request.limit - int(s.status.events.Load()) // without those of this batch
+	return events[sent:min(len(events), most)]
+}
+
+// enough returns why the stream ends after this many events of a batch, or nil.
+func (s *stream) enough(sent int) error {
+	limit := s.request.limit
+	if limit > 0 && (int(s.status.events.Load())+sent >= limit || s.out.bytes >= cdc.PageBytes) {
+		return &endError{EndLimit}
+	}
+	return context.Cause(s.ctx)
 }
 
 // account counts events that were sent.
@@ -265,12 +297,19 @@ func (s *stream) account(b cdc.Batch, before uint64) {
 		s.status.replayed.Add(uint64(n))
 	}
 	s.status.bytes.Store(s.out.bytes)
-	if o := s.h.opts.Observer; o != nil {
-		o.StreamSent(cdc.StreamSent{
-			Events: n, Bytes: int(s.out.bytes - before), State: b.State,
-			Delay: s.out.last.Sub(b.Events[n-1].Time),
-		})
-	}
+	observe(s.h, "Observer.StreamSent", s.h.opts.Observer.StreamSent, StreamSent{
+		Events: n, Bytes: int(s.out.bytes - before), State: b.State,
+		Delay: s.out.last.Sub(b.Events[n-1].Time),
+	})
+}
+
+// observeEnd counts the end of the stream and tells the Observer.
+func (s *stream) observeEnd(reason EndReason, admitted bool) {
+	s.h.counts.ended(reason, admitted)
+	observe(s.h, "Observer.StreamEnded", s.h.opts.Observer.StreamEnded, StreamEnded{
+		Reason: reason, Admitted: admitted, Remote: s.remote, Cursor: s.pos,
+		Events: s.status.events.Load(), Bytes: s.out.bytes, Age: time.Since(s.opened),
+	})
 }
 
 // piece sends the frames of the first n events with one write, as many as
@@ -278,7 +317,7 @@ func (s *stream) account(b cdc.Batch, before uint64) {
 func (s *stream) piece(epoch string, events []cdc.Event) (n int, err error) {
 	ring := s.h.ring
 	if s.request.exact {
-		ring = s.h.raw
+		ring = s.h.exact
 	}
 	buf, n := ring.frames(epoch, events)
 	if n == len(events) || len(buf) > pieceBytes/2 {

@@ -45,7 +45,7 @@ func compareStuck(t *testing.T, load, writeTimeout time.Duration) (p99Alone, p99
 // time from append to receipt by ten readers.
 func underLoad(t *testing.T, load, writeTimeout time.Duration, withStuck bool) (p99 time.Duration, growth int64) {
 	log := memlog.New(nil)
-	s := serve(t, log, &sse.Options{WriteTimeout: writeTimeout, Hub: &cdc.HubOptions{TailBytes: 1 << 20}})
+	s := serve(t, log, &sse.Options{Timeouts: sse.Timeouts{Write: writeTimeout}, Hub: &cdc.HubOptions{TailBytes: 1 << 20}})
 	ended := make(<-chan struct{})
 	if withStuck {
 		conn, done := stuckClient(t, s)
@@ -60,41 +60,14 @@ func underLoad(t *testing.T, load, writeTimeout time.Duration, withStuck bool) (
 		f.want("cdc.hello")
 		f.want("cdc.live")
 		group.Go(func() {
-			var own []time.Duration
-			for {
-				got, err := f.next()
-				if err != nil {
-					t.Error(err)
-					break
-				}
-				if got.comment || got.name != "" {
-					continue
-				}
-				e := got.event(t)
-				if e.payload() == `"end"` {
-					break
-				}
-				at, err := time.Parse(time.RFC3339Nano, e.Time)
-				if err != nil {
-					t.Error(err)
-				}
-				own = append(own, time.Since(at))
-			}
+			own := receiveLatencies(t, f)
 			mu.Lock()
 			defer mu.Unlock()
 			latencies = append(latencies, own...)
 		})
 	}
-	payload := `"` + strings.Repeat("x", 10_000) + `"`
 	before := heap()
-	begin := time.Now()
-	for time.Since(begin) < load {
-		r := appendData(t, log, payload)
-		if _, err := log.Trim(t.Context(), r.Seqs[0]-min(r.Seqs[0], 500)); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
+	appendFor(t, log, load)
 	growth = int64(heap()) - int64(before) - 500*10_000 // what the log holds
 	appendData(t, log, `"end"`)
 	group.Wait()
@@ -107,4 +80,42 @@ func underLoad(t *testing.T, load, writeTimeout time.Duration, withStuck bool) (
 	}
 	slices.Sort(latencies)
 	return latencies[len(latencies)*99/100], growth
+}
+
+// appendFor appends events of 10 KB and keeps the newest 500.
+func appendFor(t *testing.T, log *memlog.Log, load time.Duration) {
+	t.Helper()
+	payload := `"` + strings.Repeat("x", 10_000) + `"`
+	begin := time.Now()
+	for time.Since(begin) < load {
+		r := appendData(t, log, payload)
+		if _, err := log.Trim(t.Context(), r.Seqs[0]-min(r.Seqs[0], 500)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// receiveLatencies returns how long each event was on its way, up to the end.
+func receiveLatencies(t *testing.T, f *follower) (own []time.Duration) {
+	t.Helper()
+	for {
+		got, err := f.next()
+		if err != nil {
+			t.Error(err)
+			return own
+		}
+		if got.comment || got.name != "" {
+			continue
+		}
+		e := got.event(t)
+		if e.payload() == `"end"` {
+			return own
+		}
+		at, err := time.Parse(time.RFC3339Nano, e.Time)
+		if err != nil {
+			t.Error(err)
+		}
+		own = append(own, time.Since(at))
+	}
 }

@@ -134,7 +134,7 @@ func wantSpread(t *testing.T, what string, numbers []float64, least, most float6
 }
 
 func TestRetryIsJittered(t *testing.T) {
-	s := serve(t, nil, &sse.Options{Retry: 10 * time.Second, MaxStreams: 40})
+	s := serve(t, nil, &sse.Options{Retry: 10 * time.Second, Limits: sse.Limits{Streams: 40}})
 	retry := func(f frame) float64 {
 		n, err := strconv.ParseFloat(f.retry, 64)
 		if err != nil {
@@ -182,7 +182,7 @@ func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
 // TestBeatsAndAgesAreJittered follows 40 streams in virtual time.
 func TestBeatsAndAgesAreJittered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		handler, err := sse.NewHandler(memlog.New(nil), &sse.Options{Heartbeat: 10 * time.Second, MaxAge: time.Hour})
+		handler, err := sse.NewHandler(memlog.New(nil), &sse.Options{Heartbeat: 10 * time.Second, Limits: sse.Limits{Age: time.Hour}})
 		if err != nil {
 			t.Fatal(err)
 		}

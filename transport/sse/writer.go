@@ -2,13 +2,17 @@ package sse
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"sync"
 	"time"
 )
 
 // writeError is a failure to reach the client.
-type writeError struct{ err error }
+type writeError struct {
+	err  error
+	late bool // the piece had its time
+}
 
 func (e *writeError) Error() string { return "sse: write: " + e.err.Error() }
 func (e *writeError) Unwrap() error { return e.err }
@@ -19,8 +23,10 @@ type writer struct {
 	control *http.ResponseController
 	timeout time.Duration // for a piece; negative is none
 	silence time.Duration // longest time without a write
+	reused  bool          // the connection, by a later request
 	last    time.Time     // end of the last write
 	bytes   uint64        // written
+	err     error         // *writeError of the first write that failed
 
 	mu       sync.Mutex
 	deadline time.Time // as it was set last
@@ -29,10 +35,10 @@ type writer struct {
 	closed   bool
 }
 
-// probe finds out, before anything is written, whether the response can be
+// start finds out, before anything is written, whether the response can be
 // streamed, and sends the headers.
-func (w *writer) probe() error {
-	if err := w.arm(time.Now()); err != nil {
+func (w *writer) start() error {
+	if err := w.firstDeadline(); err != nil {
 		return unstreamable("no write deadline can be set", err)
 	}
 	if !canFlush(w.w) {
@@ -48,19 +54,27 @@ func (w *writer) probe() error {
 	return nil
 }
 
+// firstDeadline replaces the deadline that the server has set. Without a
+// timeout there is none, nor must the response be able to have one.
+func (w *writer) firstDeadline() error {
+	if w.timeout >= 0 {
+		return w.beginPiece(time.Now())
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.set(time.Time{})
+}
+
 // canFlush reports whether [http.ResponseController.Flush] would find what it
 // looks for.
 func canFlush(w http.ResponseWriter) bool {
-	for {
-		switch v := w.(type) {
+	for layer := range layers(w) {
+		switch layer.(type) {
 		case http.Flusher, interface{ FlushError() error }:
 			return true
-		case interface{ Unwrap() http.ResponseWriter }:
-			w = v.Unwrap()
-		default:
-			return false
 		}
 	}
+	return false
 }
 
 func unstreamable(what string, err error) error {
@@ -70,59 +84,84 @@ func unstreamable(what string, err error) error {
 			Detail: what + ": a middleware wraps the http.ResponseWriter without an Unwrap method, as http.TimeoutHandler does; mount the event stream outside of it",
 		}
 	}
-	return &writeError{err}
+	return &writeError{err: err}
 }
 
-// write writes all of p and flushes it. A piece that is as large as ours leaves
-// without a flush: net/http keeps at most 4 KB back.
+// write writes all of p and flushes it. After a failure nothing is written any
+// more: the client may have got a part of p.
 func (w *writer) write(p []byte) error {
+	if w.err == nil {
+		if err := w.writePieces(p); err != nil {
+			w.err = &writeError{err: err, late: w.late(err)}
+		}
+	}
+	return w.err
+}
+
+// late reports whether a write failed because the client did not take the piece
+// in time. The error alone does not say so on HTTP/2; on a connection that has
+// ConnContext the kernel may say so before the deadline passes.
+func (w *writer) late(err error) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timeout < 0 || w.hurried {
+		return false
+	}
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout() || !time.Now().Before(w.deadline)
+}
+
+// failure is the error of the write that failed.
+func (w *writer) failure() error { return w.err }
+
+// writePieces: a piece that is as large as ours leaves without a flush, since
+// net/http keeps at most 4 KB back.
+func (w *writer) writePieces(p []byte) error {
 	for len(p) > 0 {
-		if err := w.arm(time.Now()); err != nil {
-			return &writeError{err}
+		if err := w.beginPiece(time.Now()); err != nil {
+			return err
 		}
 		n := min(len(p), pieceBytes)
 		if _, err := w.w.Write(p[:n]); err != nil {
-			return &writeError{err}
+			return err
 		}
 		w.bytes += uint64(n)
 		p = p[n:]
 	}
 	if err := w.control.Flush(); err != nil {
-		return &writeError{err}
+		return err
 	}
 	w.last = time.Now()
-	if err := w.rest(w.last); err != nil {
-		return &writeError{err}
-	}
-	return nil
+	return w.endWrite(w.last)
 }
 
-// arm gives the next piece its time. Setting a deadline costs more than the
-// frame of an event, so it gets up to an eighth more and keeps that for a
+// beginPiece gives the next piece its time. Setting a deadline costs more than
+// the frame of an event, so it gets up to an eighth more and keeps that for a
 // while.
-func (w *writer) arm(now time.Time) error {
+func (w *writer) beginPiece(now time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.writing = true
 	if w.hurried {
 		return w.set(now.Add(hurriedTimeout))
 	}
-	return w.between(now, w.timeout, w.timeout+w.timeout/8)
+	return w.extend(now, w.timeout, w.timeout+w.timeout/8)
 }
 
-// rest makes sure that the deadline does not pass before the next write: on
+// endWrite makes sure that the deadline does not pass before the next write: on
 // HTTP/2 that would end the stream for good.
-func (w *writer) rest(now time.Time) error {
+func (w *writer) endWrite(now time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.writing = false
 	least := w.silence + w.silence/4 + time.Second
-	return w.between(now, least, max(least, w.timeout)+w.timeout/8)
+	return w.extend(now, least, max(least, w.timeout)+w.timeout/8)
 }
 
-// between sets the deadline anew unless it is that far away; w.mu is held.
-func (w *writer) between(now time.Time, least, most time.Duration) error {
-	if left := w.deadline.Sub(now); w.timeout < 0 || w.hurried || left >= least && left <= most {
+// extend sets the deadline anew unless the time until it is between least and
+// most; w.mu is held.
+func (w *writer) extend(now time.Time, least, most time.Duration) error {
+	if remaining := w.deadline.Sub(now); w.timeout < 0 || w.hurried || remaining >= least && remaining <= most {
 		return nil
 	}
 	return w.set(now.Add(most))
@@ -134,7 +173,11 @@ func (w *writer) set(deadline time.Time) error {
 		return nil
 	}
 	w.deadline = deadline
-	return w.control.SetWriteDeadline(deadline)
+	err := w.control.SetWriteDeadline(deadline)
+	if w.timeout < 0 && errors.Is(err, http.ErrNotSupported) {
+		return nil // none is needed
+	}
+	return err
 }
 
 // After hurry a write that is under way gets a moment more, since it may be a
@@ -157,9 +200,12 @@ func (w *writer) hurry() {
 }
 
 // close is called when the handler ends: the response must not be touched
-// after it.
+// after it. A request that follows on the connection must not find our deadline.
 func (w *writer) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.reused && w.err == nil && !w.deadline.IsZero() {
+		_ = w.set(time.Time{})
+	}
 	w.closed = true
 }

@@ -17,7 +17,7 @@ func open(_ context.Context, at conformance.Place) (cdc.Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cdc.Poll(src, nil), nil
+	return cdc.Poll(src, nil)
 }
 
 // TestTheSuiteCatchesIt runs the cases that the tutorial names: each fails.

@@ -16,7 +16,7 @@ let state = 'connecting';
 let cursor = '';        // of the last frame with an id
 let filter = { topic: '', type: '', key: '' };
 let expected = null;    // the seq that must come next; null if unknown
-let counts = { replaying: 0, live: 0, gaps: 0, second: 0 };
+let counts = { replaying: 0, live: 0, gaps: 0, lost: 0, second: 0 };
 let queue = [];         // rows to be drawn in the next frame
 let drawing = false;
 let timer = 0;
@@ -68,9 +68,13 @@ function onError(after) {
 
 function onHello(e) {
   const again = state === 'reconnecting';
+  const hello = JSON.parse(e.data);
+  if (cursor && (seqOf(hello.from) !== seqOf(cursor) || hello.from.split('.')[0] !== cursor.split('.')[0])) {
+    counts.lost++;
+    mark('reset', 'Resumption lost', `the stream was to go on after ${cursor} and goes on after ${hello.from}: does something on the way drop Last-Event-ID?`);
+  }
   setCursor(e);
   setState('replaying');
-  const hello = JSON.parse(e.data);
   expected = seqOf(e.lastEventId) + 1n;
   mark('replay', again ? 'Reconnected' : 'Connected', `log ${hello.log}, resuming after seq ${expected - 1n}`);
 }
@@ -89,10 +93,11 @@ function onCheckpoint(e) {
 function onReset(e) {
   setCursor(e);
   const reset = JSON.parse(e.data);
+  const floor = whole(e.data, 'floor'), head = whole(e.data, 'head');
   expected = seqOf(e.lastEventId) + 1n;
   setState('replaying');
   mark('reset', 'Reset: ' + reset.reason,
-    `${reset.requested} cannot be resumed; the log goes from seq ${BigInt(reset.floor) + 1n} to ${reset.head}. Events may have been skipped: a client reloads its state here.`);
+    `${reset.requested} cannot be resumed; the log goes from seq ${floor + 1n} to ${head}. Events may have been skipped: a client reloads its state here.`);
 }
 
 function onReconnect(e) {
@@ -121,6 +126,19 @@ function seqOf(text) {
   const parts = text.split('.');
   const seq = parts.length > 1 ? parts[1] : parts[0];
   return /^\d+$/.test(seq) ? BigInt(seq) : 0n;
+}
+
+// whole reads a number of a control frame, which JSON.parse would round. A name
+// in quotes cannot stand in a text: there its quotes are escaped.
+function whole(json, name) {
+  return BigInt(json.match(new RegExp(`"${name}":(\\d+)`))[1]);
+}
+
+// bounds are those of the log, as text in a header.
+async function bounds() {
+  const answer = await fetch('events', { method: 'HEAD', cache: 'no-store' });
+  const [, floor, head] = answer.headers.get('Gapless-Bounds').split(' ');
+  return { floor: BigInt(floor), head: BigInt(head) };
 }
 
 // ── drawing: once per animation frame, at most MAX_ROWS rows ────────────
@@ -163,8 +181,16 @@ function markRow(row) {
   return li;
 }
 
+// exactly is the event with every number as it was sent, which may have more
+// digits than one of JavaScript's. Older browsers show the text of the event.
+function exactly(text) {
+  if (!JSON.rawJSON) return text;
+  const event = JSON.parse(text, (key, value, context) => typeof value === 'number' ? JSON.rawJSON(context.source) : value);
+  return JSON.stringify(event, null, 2);
+}
+
 function eventRow(row, animate) {
-  const event = JSON.parse(row.event);
+  const event = JSON.parse(row.event); // for its texts: numbers are rounded
   const li = element('li', 'event ' + (row.live ? 'live' : 'replay') + (row.live && animate ? ' fresh' : ''));
   const details = element('details');
   const summary = element('summary');
@@ -174,19 +200,20 @@ function eventRow(row, animate) {
   what.append(chip, element('span', 'where', [event.topic, event.key].filter(Boolean).join(' / ')));
   const time = element('time', 'time', clock(event.time));
   time.dateTime = event.time;
-  summary.append(element('span', 'seq', String(row.seq)), what, element('span', 'data', brief(event)), time);
+  summary.append(element('span', 'seq', String(row.seq)), what, element('span', 'data', brief(event, row.event)), time);
   details.append(summary);
   details.addEventListener('toggle', () => {
-    if (details.childElementCount === 1) details.append(element('div', 'more', JSON.stringify(event, null, 2)));
+    if (details.childElementCount === 1) details.append(element('div', 'more', exactly(row.event)));
   }, { once: true });
   li.append(details);
   return li;
 }
 
-function brief(event) {
+// brief is the payload as it was sent: the last field of the event.
+function brief(event, sent) {
   if (event.dataBase64 !== undefined) return 'base64 ' + event.dataBase64.slice(0, 200);
   if (event.data === undefined) return '';
-  const text = JSON.stringify(event.data);
+  const text = sent.slice(sent.indexOf('"data":') + '"data":'.length, -1);
   return text.length > 300 ? text.slice(0, 300) + '…' : text;
 }
 
@@ -208,9 +235,10 @@ function showFigures() {
   $('replayed').textContent = numbers.format(counts.replaying);
   $('live').textContent = numbers.format(counts.live);
   const filtered = Object.values(filter).some(Boolean);
-  $('gaps').textContent = filtered ? '–' : numbers.format(counts.gaps);
-  $('gaps').className = counts.gaps && !filtered ? 'bad' : '';
-  $('gapsnote').textContent = filtered ? 'filtered' : counts.gaps ? 'events are missing' : 'none missing';
+  const gaps = counts.lost + (filtered ? 0 : counts.gaps);
+  $('gaps').textContent = filtered && !gaps ? '–' : numbers.format(gaps);
+  $('gaps').className = gaps ? 'bad' : '';
+  $('gapsnote').textContent = gaps ? (counts.gaps ? 'events are missing' : 'events may be missing') : filtered ? 'filtered' : 'none missing';
 }
 
 const rates = new Array(60).fill(0);
@@ -239,7 +267,7 @@ async function follow() {
   queue = [];
   cursor = '';
   expected = null;
-  counts = { replaying: 0, live: 0, gaps: 0, second: 0 };
+  counts = { replaying: 0, live: 0, gaps: 0, lost: 0, second: 0 };
   filter = { topic: form.topic.value, type: form.type.value, key: form.key.value };
   $('events').replaceChildren();
   $('empty').hidden = false;
@@ -254,8 +282,7 @@ async function follow() {
 // recent is the cursor from which 200 events are replayed.
 async function recent() {
   try {
-    const bounds = await (await fetch('healthz')).json();
-    const head = BigInt(bounds.head), floor = BigInt(bounds.floor);
+    const { floor, head } = await bounds();
     return head - floor > RECENT ? String(head - RECENT) : 'beginning';
   } catch {
     return 'beginning';
@@ -265,8 +292,7 @@ async function recent() {
 async function behind() {
   if (state !== 'paused') return;
   try {
-    const bounds = await (await fetch('healthz')).json();
-    const n = BigInt(bounds.head) - seqOf(cursor);
+    const n = (await bounds()).head - seqOf(cursor);
     if (state === 'paused') $('state').textContent = n > 0n ? `paused · ${numbers.format(n)} behind` : 'paused';
   } catch { /* shown again when it answers */ }
 }
@@ -300,15 +326,18 @@ function showAfter() { $('afterlabel').hidden = $('filter').elements.start.value
 $('append').addEventListener('submit', async (e) => {
   e.preventDefault();
   const form = e.target.elements;
-  const event = { topic: form.topic.value, type: form.type.value, key: form.key.value };
+  let event = JSON.stringify({ topic: form.topic.value, type: form.type.value, key: form.key.value });
   try {
-    if (form.data.value.trim()) event.data = JSON.parse(form.data.value);
+    if (form.data.value.trim()) {
+      JSON.parse(form.data.value); // only looked at: the payload is sent as it was typed
+      event = event.slice(0, -1) + ',"data":' + form.data.value + '}';
+    }
   } catch (err) {
     return note('bad', 'The data is not JSON: ' + err.message);
   }
   try {
     const answer = await fetch('events', {
-      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(event),
+      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: event,
     });
     const body = await answer.json();
     if (!answer.ok) return note('bad', body.detail || body.title);

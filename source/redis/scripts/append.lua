@@ -1,8 +1,8 @@
 -- Appends. ARGV: a new epoch, the epoch and head that the caller knows, whether
 -- a duplicate must write too (so that WAIT waits for it), the bytes of the
 -- largest event, how many events have an ID; an event that the caller has seen
--- (seq, or 0 for none, time, bytes of its value, how that begins); epochs that it
--- has left, with blanks between; then the value of each event.
+-- (seq, or 0 for none, time, bytes of its value, how that begins); earlier epochs
+-- that it has seen, with blanks between; then the value of each event.
 -- Returns epoch, floor, the head before, the time in microseconds, and for each
 -- event that was not added its index and seq.
 local log = open(ARGV[1])
@@ -11,8 +11,8 @@ local epoch, head, largest = log.epoch, log.head, math.max(log.max, tonumber(ARG
 local first = 12
 if head + #ARGV > 9007199254740991 then return redis.error_reply('GAPLESSFULL') end
 
--- another is true if the log has another event where the caller has seen one.
-local function another()
+-- differs is true if the log has another event where the caller has seen one.
+local function differs()
   if ARGV[7] == '0' then return false end
   local entry = redis.call('XRANGE', stream, ARGV[7] .. '-0', '+', 'COUNT', 1)[1]
   if not entry or alien(entry) then return false end
@@ -21,9 +21,9 @@ local function another()
   local value = entry[2][at + seq - from]
   return entry[2][1] ~= ARGV[8] or #value ~= tonumber(ARGV[9]) or string.sub(value, 1, #ARGV[10]) ~= ARGV[10]
 end
--- Below what an appender of this epoch was told, or another event, or an epoch of
--- before: acknowledged events are lost.
-if epoch == ARGV[2] and (head < tonumber(ARGV[3]) or another()) or string.find(' ' .. ARGV[11] .. ' ', ' ' .. epoch .. ' ', 1, true) then
+-- A head below what an appender of this epoch has seen, or another event, or an
+-- earlier epoch: acknowledged events are lost.
+if epoch == ARGV[2] and (head < tonumber(ARGV[3]) or differs()) or string.find(' ' .. ARGV[11] .. ' ', ' ' .. epoch .. ' ', 1, true) then
   epoch = ARGV[1]
 end
 
@@ -34,8 +34,7 @@ local time = now[1] .. format('%06d', now[2])
 local reply = {epoch, text(log.floor), text(head), time}
 
 -- Events that come together share an entry, which saves most of what one costs.
--- The bytes let two entries share a node of the stream, 4096 bytes by default.
-local maxEvents, maxBytes = 8, 1900
+-- What one holds at most is maxEvents and maxBytes, which value.go sets.
 local from, bytes, entries = nil, 0, 0
 local function add(to)
   if not from then return end
@@ -51,13 +50,13 @@ local function add(to)
 end
 
 local ids = ARGV[6] ~= '0'
-local set, fresh = {}, {}
+local set, added = {}, {}
 for i = first, #ARGV do
   local id, at = '', nil
   if ids then
     id = string.match(ARGV[i], '^%Z*')
     if id ~= '' then
-      at = fresh[id] or tonumber(call('HGET', meta, 'i:' .. id) or nil)
+      at = added[id] or tonumber(call('HGET', meta, 'i:' .. id) or nil)
       if at and at <= log.floor then at = nil end
     end
   end
@@ -70,9 +69,9 @@ for i = first, #ARGV do
     if not from then from, bytes = i, 0 end
     bytes = bytes + #ARGV[i]
     if id ~= '' then
-      fresh[id] = head + i - from + 1
+      added[id] = head + i - from + 1
       set[#set + 1] = 'i:' .. id
-      set[#set + 1] = text(fresh[id])
+      set[#set + 1] = text(added[id])
     end
   end
 end

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -33,6 +34,10 @@ type Options struct {
 	// Security are the requirements of the operation, for schemes that the
 	// application's document declares. nil means none: everyone may read.
 	Security []Object
+
+	// Tickets says that tickets of sse.Tickets are taken: it declares the scheme
+	// GaplessTicket and adds it to Security.
+	Tickets bool
 }
 
 func (o *Options) withDefaults() Options {
@@ -51,10 +56,15 @@ func (o *Options) withDefaults() Options {
 	if d.Security == nil {
 		d.Security = []Object{}
 	}
+	if d.Tickets {
+		d.Security = append(slices.Clone(d.Security), Object{ticketScheme: []any{}})
+	}
 	return d
 }
 
-// Document returns a whole OpenAPI 3.1 document of the endpoint.
+// Document returns a whole OpenAPI 3.1 document of the endpoint. It describes a
+// Handler with the default Encoder and without Compat; another Encoder has other
+// data than GaplessEvent.
 func Document(opts *Options) Object {
 	o := opts.withDefaults()
 	server := o.Server
@@ -70,7 +80,6 @@ func Document(opts *Options) Object {
 			"license":     Object{"name": "Apache-2.0", "identifier": "Apache-2.0"},
 		},
 		"servers":    []any{Object{"url": server}},
-		"tags":       []any{Object{"name": tag, "description": "Server-sent events with history."}},
 		"paths":      Object{},
 		"components": Object{},
 	}
@@ -83,8 +92,8 @@ func Document(opts *Options) Object {
 const tag = "events"
 
 // Mount adds the endpoint to a document of OpenAPI 3.1, as encoding/json reads
-// one into a map: its path, its schemas and its responses, whose names begin
-// with Gapless. It fails, and changes nothing, if something else has one of the
+// one into a map: its path, its schemas, parameters and responses, whose names
+// begin with Gapless, and the tag "events" unless there is one. It fails, and changes nothing, if something else has one of the
 // names. Mounting a second endpoint shares the schemas, so their Data must be
 // the same.
 func Mount(doc Object, opts *Options) error {
@@ -97,6 +106,13 @@ func Mount(doc Object, opts *Options) error {
 		"schemas":    schemas(o),
 		"responses":  responses(),
 		"parameters": parameters(),
+	}
+	if o.Tickets {
+		added["securitySchemes"] = securitySchemes()
+	}
+	tags, err := withTag(doc)
+	if err != nil {
+		return err
 	}
 	components, err := child(doc, "components")
 	if err != nil {
@@ -115,7 +131,7 @@ func Mount(doc Object, opts *Options) error {
 			return err
 		}
 	}
-	doc["components"] = components
+	doc["components"], doc["tags"] = components, tags
 	for name, parts := range added {
 		maps.Copy(into[name], parts)
 		if name == "paths" {
@@ -125,6 +141,18 @@ func Mount(doc Object, opts *Options) error {
 		}
 	}
 	return nil
+}
+
+// withTag returns the tags of the document, with ours.
+func withTag(doc Object) ([]any, error) {
+	tags, ok := doc["tags"].([]any)
+	if _, taken := doc["tags"]; taken && !ok {
+		return nil, fmt.Errorf("openapi: %q of the document is a %T: give it as a list, as encoding/json reads it", "tags", doc["tags"])
+	}
+	if slices.ContainsFunc(tags, func(one any) bool { o, _ := one.(Object); return o["name"] == tag }) {
+		return tags, nil
+	}
+	return append(slices.Clone(tags), Object{"name": tag, "description": "Server-sent events with history."}), nil
 }
 
 // child is an object of the document, or a new one.

@@ -11,6 +11,7 @@ import (
 
 	memlog "github.com/gapless-go/gapless/source/mem"
 	"github.com/gapless-go/gapless/transport/sse"
+	"github.com/gapless-go/gapless/transport/sse/internal/wire"
 	"github.com/gapless-go/gapless/transport/sse/openapi"
 )
 
@@ -66,7 +67,7 @@ func TestTheDocumentKnowsTheAnswersOfAHandler(t *testing.T) {
 		if r.Header.Get("Authorization") == "no" {
 			return sse.Grant{}, &sse.AccessError{Status: http.StatusUnauthorized}
 		}
-		return sse.Grant{}, nil
+		return sse.Grant{Scope: sse.Everything()}, nil
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -81,6 +82,7 @@ func TestTheDocumentKnowsTheAnswersOfAHandler(t *testing.T) {
 		{"GET", "/events?after=?", "", "400"},
 		{"GET", "/events?heartbeat=loud", "", "400"},
 		{"GET", "/events", "no", "401"},
+		{"GET", "/events?bounds=only", "", "200"},
 		{"GET", "/events", "", "500"}, // below: a response that cannot be streamed
 	} {
 		w := httptest.NewRecorder()
@@ -97,6 +99,52 @@ func TestTheDocumentKnowsTheAnswersOfAHandler(t *testing.T) {
 		}
 		if got := w.Header().Get("Content-Type"); c.status >= "400" && got != "application/problem+json" {
 			t.Errorf("%s %s: got %q", c.method, c.target, got)
+		}
+	}
+}
+
+// Every parameter that a Handler reads is in the document, and no other.
+func TestTheDocumentKnowsTheParametersOfAHandler(t *testing.T) {
+	doc := openapi.Document(nil)
+	var names []string
+	for _, one := range lookup(t, doc, "components", "parameters") {
+		p := one.(openapi.Object)
+		if p["in"] == "query" {
+			names = append(names, p["name"].(string))
+		} else if p["name"] != wire.LastEventID || p["in"] != "header" {
+			t.Errorf("the document has %v, which is no parameter of a Handler", p)
+		}
+	}
+	want := wire.Params()
+	slices.Sort(names)
+	slices.Sort(want)
+	if !slices.Equal(names, want) {
+		t.Errorf("the document has %q, want %q", names, want)
+	}
+	if got := len(lookup(t, doc, "paths", "/events")["parameters"].([]any)); got != len(want)+1 {
+		t.Errorf("the path refers to %d parameters, want %d", got, len(want)+1)
+	}
+}
+
+// Tags and schemes that an operation names are declared, once.
+func TestMountDeclaresWhatItUses(t *testing.T) {
+	doc := openapi.Object{"openapi": "3.1.0", "tags": []any{openapi.Object{"name": "orders"}}}
+	for _, path := range []string{"/a", "/b"} {
+		if err := openapi.Mount(doc, &openapi.Options{Path: path, Tickets: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tags := doc["tags"].([]any); len(tags) != 2 || tags[1].(openapi.Object)["name"] != "events" {
+		t.Errorf("got tags %v, want the one that was there and ours", tags)
+	}
+	lookup(t, doc, "components", "securitySchemes", "GaplessTicket")
+	security := lookup(t, doc, "paths", "/a", "get")["security"].([]openapi.Object)
+	if len(security) != 1 || security[0]["GaplessTicket"] == nil {
+		t.Errorf("got security %v, want the ticket", security)
+	}
+	for _, wrong := range []any{"events", openapi.Object{}} {
+		if err := openapi.Mount(openapi.Object{"openapi": "3.1.0", "tags": wrong}, nil); err == nil || !strings.Contains(err.Error(), "tags") {
+			t.Errorf("tags %v: got %v, want an error that names them", wrong, err)
 		}
 	}
 }

@@ -15,13 +15,14 @@ func object(description string, properties Object, required ...any) Object {
 	return Object{"type": "object", "description": description, "properties": properties, "required": required}
 }
 
+func number(description string) Object {
+	return Object{"type": "integer", "minimum": 0, "description": description}
+}
+
 // frames are the control frames, in the order of a stream.
 func frames() []frame {
 	cursor := ref("schemas", "GaplessCursor")
 	none := Object{}
-	number := func(description string) Object {
-		return Object{"type": "integer", "minimum": 0, "description": description}
-	}
 	return []frame{
 		{"cdc.hello", "GaplessHello", "First, once the start is resolved; with a retry: field.", object("Where the stream starts.", Object{
 			"log":  Object{"type": "string", "description": "The epoch of the log."},
@@ -58,8 +59,15 @@ func schemas(o Options) Object {
 			"time":       Object{"type": "string", "format": "date-time", "description": "When the log accepted it."},
 			"id":         text("The name that the application gave it; absent if none."),
 			"data":       o.Data,
-			"dataBase64": Object{"type": "string", "contentEncoding": "base64", "description": "The payload, if it is no JSON."},
+			"dataBase64": Object{"type": "string", "contentEncoding": "base64", "description": "The payload, if it is no JSON, or with data=exact."},
+			"meta":       Object{"type": "object", "additionalProperties": Object{"type": "string"}, "description": "Its metadata, with data=exact."},
 		}, "cursor", "topic", "type", "key", "time"),
+		"GaplessBounds": object("The limits of the log.", Object{
+			"log":   text("The epoch of the log."),
+			"floor": number("Everything up to here was removed by retention."),
+			"head":  number("The last event there is."),
+			"last":  number("The last seq that was ever given out."),
+		}, "log", "floor", "head", "last"),
 		"GaplessProblem": object("Problem details (RFC 9457).", Object{
 			"status": Object{"type": "integer", "minimum": 400, "maximum": 599, "description": "The status of the answer."},
 			"title":  text("What is wrong, in a few words."),
@@ -67,7 +75,7 @@ func schemas(o Options) Object {
 		}, "status", "title"),
 	}
 	messages := []any{ref("schemas", "GaplessEventMessage")}
-	all["GaplessEventMessage"] = message("", "GaplessEvent", "An event. It has no name, so it arrives as `message`.")
+	all["GaplessEventMessage"] = message(unnamed, "GaplessEvent", "An event. It has no event: line, so it arrives as `message`.")
 	for _, f := range frames() {
 		all[f.schema] = f.data
 		all[f.schema+"Message"] = message(f.event, f.schema, f.summary)
@@ -76,10 +84,13 @@ func schemas(o Options) Object {
 	all["GaplessMessage"] = Object{"description": "One message of the stream.", "oneOf": messages}
 	all["GaplessStream"] = Object{
 		"type": "string", "contentMediaType": "text/event-stream", "contentSchema": ref("schemas", "GaplessMessage"),
-		"description": "Messages as server-sent events. The data of each is JSON; here it is written as what it decodes to.",
+		"description": "Messages as server-sent events. Here they are written as a client gets them: the data of each is what its JSON decodes to, and an event, which has no event: line, is a `message`.",
 	}
 	return all
 }
+
+// unnamed is what an EventSource calls a message without an event: line.
+const unnamed = "message"
 
 // message is a message of the stream, its data decoded.
 func message(event, data, description string) Object {
@@ -88,11 +99,8 @@ func message(event, data, description string) Object {
 		"data":  ref("schemas", data),
 		"retry": Object{"type": "integer", "minimum": 1, "description": "Milliseconds to wait before the next reconnect."},
 	}
-	required := []any{"id", "data"}
-	if event != "" {
-		properties["event"] = Object{"type": "string", "const": event, "description": "The name."}
-		required = []any{"event", "id", "data"}
-	}
+	required := []any{"event", "id", "data"}
+	properties["event"] = Object{"type": "string", "const": event, "description": "The name."}
 	if event == "cdc.reconnect" {
 		required = []any{"event", "data"} // a stream that never started has no cursor
 	}

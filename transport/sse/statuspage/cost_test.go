@@ -64,7 +64,7 @@ func TestLagOfAClientThatDoesNotRead(t *testing.T) {
 	}
 	s.append(20)
 	d := s.await("the lag", func(d data) bool { return d.Lag.Slowest.Events >= 20 && d.Lag.Behind == 1 })
-	if w := d.List[0].Lag; w != d.Lag.Slowest || w.AtLeast || w.Seconds <= 0 || w.Seconds > patience.Seconds() || d.List[0].Remote == "" {
+	if w := d.List[0].Lag; *w != d.Lag.Slowest || w.AtLeast || w.Seconds <= 0 || w.Seconds > patience.Seconds() || d.List[0].Remote == "" {
 		t.Errorf("got %+v and slowest %+v, want the stream that is behind first, with its address and the time since when", d.List[0], d.Lag.Slowest)
 	}
 	for range 40 {

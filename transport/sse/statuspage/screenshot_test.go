@@ -60,11 +60,11 @@ func TestScreenshots(t *testing.T) {
 // ends.
 func startShow(t *testing.T) *httptest.Server {
 	log := memlog.New(nil)
-	handler, err := sse.NewHandler(log, &sse.Options{MaxStreams: 32, Hub: &cdc.HubOptions{TailEvents: 12000}, Authorize: func(r *http.Request) (sse.Grant, error) {
+	handler, err := sse.NewHandler(log, &sse.Options{Limits: sse.Limits{Streams: 32}, Hub: &cdc.HubOptions{TailEvents: 12000}, Authorize: func(r *http.Request) (sse.Grant, error) {
 		if r.URL.Query().Has("broken") {
 			return sse.Grant{}, errors.New(r.URL.Query().Get("broken"))
 		}
-		return sse.Grant{}, nil
+		return sse.Grant{Scope: sse.Everything()}, nil
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -90,17 +90,26 @@ func startShow(t *testing.T) *httptest.Server {
 		_ = log.Close()
 	})
 	produce(ctx, log, 20000)
-	running.Go(func() {
-		for i := 0; ctx.Err() == nil; i++ {
-			at := float64(i) / 10
-			produce(ctx, log, max(0, int(11+6*math.Sin(at/9)+3*math.Sin(at/2.3)+3*rand.NormFloat64())))
-			pause(ctx, 100*time.Millisecond)
-		}
-	})
+	running.Go(func() { produceWaves(ctx, log) })
+	startVisitors(ctx, &running, server.URL)
+	return server
+}
+
+// produceWaves appends more and less, ten times a second.
+func produceWaves(ctx context.Context, log *memlog.Log) {
+	for i := 0; ctx.Err() == nil; i++ {
+		at := float64(i) / 10
+		produce(ctx, log, max(0, int(11+6*math.Sin(at/9)+3*math.Sin(at/2.3)+3*rand.NormFloat64())))
+		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+// startVisitors starts clients of every kind.
+func startVisitors(ctx context.Context, running *sync.WaitGroup, target string) {
 	follow := func(speed int, life time.Duration, query url.Values) {
 		running.Go(func() {
 			for ctx.Err() == nil {
-				visit(ctx, server.URL, speed, life, query)
+				visit(ctx, target, speed, life, query)
 				pause(ctx, time.Second)
 			}
 		})
@@ -121,7 +130,6 @@ func startShow(t *testing.T) *httptest.Server {
 	}
 	follow(0, 41*time.Second, url.Values{"after": {"old.17"}})
 	follow(0, 9*time.Second, url.Values{"broken": {"sessions: connect: connection refused"}})
-	return server
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -2,6 +2,7 @@ package statuspage
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -16,44 +17,50 @@ import (
 type snapshot struct {
 	Time    time.Time `json:"time"`
 	Started time.Time `json:"started"` // the page
-	Log     string    `json:"log"`     // epoch; empty until the log was reached
+	Log     logged    `json:"log"`
 	Streams streams   `json:"streams"`
 	Sent    sent      `json:"sent"`
-	Lag     lag       `json:"lag"`
+	Lag     *lag      `json:"lag"` // null while the log is away: nobody knows
 	Tail    tail      `json:"tail"`
-	Resets  any       `json:"resets"` // by reason
+	Workers *workers  `json:"workers"` // null without Options.Workers
+	Resets  any       `json:"resets"`  // by reason
 	Errors  failures  `json:"errors"`
 	List    []listed  `json:"list"`
 }
 
 type streams struct {
 	Open      int    `json:"open"`
+	Max       int    `json:"max"` // that can be open; 0 is no limit
+	Draining  bool   `json:"draining"`
 	Starting  int    `json:"starting"` // nothing was delivered yet
 	Replaying int    `json:"replaying"`
-	Live      int    `json:"live"`
+	Live      int    `json:"live"`    // everything was sent, or will be at once
+	Waiting   int    `json:"waiting"` // they were live, and the log is away
 	Opened    uint64 `json:"opened"`
 	Ended     any    `json:"ended"`   // by reason
 	Refused   any    `json:"refused"` // by reason
 }
 
+// sent is what was handed to the operating system. What the clients have
+// received nobody here knows.
 type sent struct {
 	Events   uint64 `json:"events"`
 	Replayed uint64 `json:"replayed"` // of the events
 	Bytes    uint64 `json:"bytes"`
 }
 
-// lag is how far the streams are behind the tail, without those that start.
+// lag is how much is still to be sent to the streams, without those that start.
 type lag struct {
 	Behind  int    `json:"behind"` // streams
 	Slowest waits  `json:"slowest"`
-	Median  uint64 `json:"median"` // events
+	Median  uint64 `json:"median,string"` // events
 }
 
-// waits is how far one position is behind.
+// waits is how much is still to be sent from one position on.
 type waits struct {
-	Events  uint64  `json:"events"`  // seqs, which is more where there are holes
-	Seconds float64 `json:"seconds"` // for the oldest of them that is in the tail
-	AtLeast bool    `json:"atLeast"` // older ones are in the log
+	Events  uint64  `json:"events,string"` // seqs, which is more where there are holes
+	Seconds float64 `json:"seconds"`       // for the oldest of them that is in the tail
+	AtLeast bool    `json:"atLeast"`       // older ones are in the log
 }
 
 type tail struct {
@@ -78,6 +85,7 @@ type failure struct {
 	Time  time.Time `json:"time"`
 	Text  string    `json:"text"`
 	Count uint64    `json:"count"`
+	Past  bool      `json:"past"` // the log has recovered since, or it is a minute ago
 }
 
 // listed is one stream of the sample.
@@ -90,18 +98,20 @@ type listed struct {
 	State    string   `json:"state"`
 	Age      float64  `json:"age"` // seconds
 	Position uint64   `json:"position,string"`
-	Lag      waits    `json:"lag"`
+	Lag      *waits   `json:"lag"` // null while the log is away
 	Events   uint64   `json:"events"`
 	Bytes    uint64   `json:"bytes"`
 }
 
 // answer returns the snapshot as JSON, which must not be changed. Those who ask
 // at the same time get the same.
-func (p *page) answer() []byte {
+func (p *page) answer(ctx context.Context) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now := time.Now(); p.data == nil || now.Sub(p.made) >= freshness {
-		data, err := json.Marshal(p.snapshot(now))
+	if p.data == nil || time.Since(p.made) >= freshness {
+		log, hub := p.watch.look(ctx, p.opts.Workers)
+		now := time.Now()
+		data, err := json.Marshal(p.snapshot(now, log, hub))
 		if err != nil {
 			panic(err) // it has nothing that JSON cannot hold
 		}
@@ -110,12 +120,15 @@ func (p *page) answer() []byte {
 	return p.data
 }
 
-func (p *page) snapshot(now time.Time) snapshot {
-	status, hub := p.handler.Status(), p.handler.Hub().Status()
+func (p *page) snapshot(now time.Time, log logged, hub cdc.HubStatus) snapshot {
+	status := p.handler.Status()
 	s := snapshot{
-		Time: now.UTC(), Started: p.started.UTC(), Log: hub.End.Epoch,
-		Streams: streams{Open: status.Open, Opened: status.Opened, Ended: orEmpty(status.Ended), Refused: orEmpty(status.Refused)},
-		Sent:    sent{Events: status.Events, Replayed: status.Replayed, Bytes: status.Bytes},
+		Time: now.UTC(), Started: p.started.UTC(), Log: log, Workers: p.watch.workers,
+		Streams: streams{
+			Open: status.Open, Max: status.Max, Draining: status.Draining, Opened: status.Opened,
+			Ended: orEmpty(status.Ended), Refused: orEmpty(status.Refused),
+		},
+		Sent: sent{Events: status.Events, Replayed: status.Replayed, Bytes: status.Bytes},
 		Tail: tail{
 			Base: hub.Base.Seq, End: hub.End.Seq, Events: hub.Events, Bytes: hub.Bytes,
 			MaxEvents: hub.MaxEvents, MaxBytes: hub.MaxBytes, Followers: hub.Followers,
@@ -126,24 +139,32 @@ func (p *page) snapshot(now time.Time) snapshot {
 		List:   []listed{},
 	}
 	for _, f := range status.Recent {
-		s.Errors.Recent = append(s.Errors.Recent, failure{Time: f.Time.UTC(), Text: f.Text, Count: f.Count})
+		recovered := log.State == logReachable && f.Time.Before(log.Since)
+		s.Errors.Recent = append(s.Errors.Recent, failure{
+			Time: f.Time.UTC(), Text: f.Text, Count: f.Count, Past: recovered || now.Sub(f.Time) > errorAge,
+		})
 	}
-	for _, one := range p.survey(&s, status) {
-		s.List = append(s.List, p.entry(now, one))
+	end := hub.End.Seq + log.Behind
+	for _, one := range p.survey(&s, status, end) {
+		s.List = append(s.List, p.entry(now, one, log.State))
 	}
 	if s.Lag.Slowest.Events > 0 {
-		s.Lag.Slowest = p.waits(now, hub.End.Seq-s.Lag.Slowest.Events, hub.End.Seq)
+		s.Lag.Slowest = p.waits(now, end-s.Lag.Slowest.Events, end)
+	}
+	if !log.State.lagKnown() {
+		s.Lag = nil
+		s.Streams.Live, s.Streams.Waiting = 0, s.Streams.Live
 	}
 	return s
 }
 
 // survey counts the streams by state, measures their lag, and returns the
 // sample: those furthest behind, among equals the oldest.
-func (p *page) survey(s *snapshot, status sse.Status) []measured {
+func (p *page) survey(s *snapshot, status sse.Status, end uint64) []measured {
 	worst := sample{max: max(p.opts.Streams, 0)}
 	lags := make([]uint64, 0, status.Open)
 	for one := range status.Streams() {
-		m := measured{StreamStatus: one, end: s.Tail.End}
+		m := measured{StreamStatus: one, end: end}
 		switch {
 		case one.State == cdc.Live:
 			s.Streams.Live++
@@ -158,14 +179,15 @@ func (p *page) survey(s *snapshot, status sse.Status) []measured {
 		worst.add(m)
 	}
 	slices.Sort(lags)
+	s.Lag = &lag{}
 	if n := len(lags); n > 0 {
 		first, _ := slices.BinarySearch(lags, 1)
-		s.Lag = lag{Behind: n - first, Median: lags[n/2], Slowest: waits{Events: lags[n-1]}}
+		s.Lag = &lag{Behind: n - first, Median: lags[n/2], Slowest: waits{Events: lags[n-1]}}
 	}
 	return worst.sorted()
 }
 
-// measured is a stream, and the end of the tail at that time.
+// measured is a stream, and the end of the log at that time.
 type measured struct {
 	sse.StreamStatus
 	end uint64
@@ -188,24 +210,37 @@ func (p *page) waits(now time.Time, position, end uint64) waits {
 	}
 	since, exact := p.handler.Hub().Waiting(position)
 	w := waits{Events: end - position, AtLeast: !exact}
+	if since.IsZero() {
+		since = p.watch.beyond.Time // the Hub has not read it yet
+	}
 	if !since.IsZero() {
 		w.Seconds = max(0, now.Sub(since).Seconds())
 	}
 	return w
 }
 
-func (p *page) entry(now time.Time, m measured) listed {
+func (p *page) entry(now time.Time, m measured, state logState) listed {
 	l := listed{
 		State: m.State.String(), Age: max(0, now.Sub(m.Opened).Seconds()), Position: m.Position,
-		Lag: p.waits(now, m.end-m.lag(), m.end), Events: m.Events, Bytes: m.Bytes,
+		Events: m.Events, Bytes: m.Bytes,
 	}
-	if m.starting() {
+	switch {
+	case m.starting():
 		l.State = "starting"
+	case !state.lagKnown() && m.State == cdc.Live:
+		l.State = "waiting"
+	}
+	if state.lagKnown() {
+		l.Lag = new(p.waits(now, m.end-m.lag(), m.end))
 	}
 	if p.opts.Remote {
 		l.Remote = shortened(m.Remote)
 	}
-	l.Topics = l.some(m.Filter.Topics)
+	topics := slices.Clone(m.Filter.Topics)
+	for _, prefix := range m.Filter.TopicPrefixes {
+		topics = append(topics, prefix+"*")
+	}
+	l.Topics = l.some(topics)
 	l.Types = l.some(m.Filter.Types)
 	l.Keys = l.some(m.Filter.Keys)
 	return l

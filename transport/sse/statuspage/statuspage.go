@@ -1,6 +1,6 @@
-// Package statuspage shows what an [sse.Handler] does: a page with live charts
-// of the events sent and of how far its clients are behind, its streams, the
-// tail of its Hub, resets, and the last errors.
+// Package statuspage shows what an [sse.Handler] does: whether its log can be
+// reached, a page with charts of the events sent and of how much is still to be
+// sent, its streams, workers ([Options].Workers), the tail of its Hub, resets, and the last errors.
 //
 //	mux.Handle("/status", auth(statuspage.New(handler, nil)))
 //
@@ -8,7 +8,8 @@
 // mounts it. It answers GET and HEAD only and changes nothing. The page loads
 // nothing from elsewhere, and polls GET ?data once a second: a JSON object with
 // counts and a bounded sample of the streams, made at most twice a second
-// however many look at it.
+// however many look at it. For it the log is asked for its bounds, at most every
+// two seconds; one that takes longer than a second counts as unreachable.
 //
 // Put it behind your authentication: it shows the filters of the clients and
 // the texts of errors, and with [Options.Remote] addresses. Of requests it
@@ -24,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/transport/sse"
 )
 
@@ -39,6 +41,11 @@ type Options struct {
 	// Remote shows the addresses of the clients, or of the proxy before them.
 	// By default they are hidden.
 	Remote bool
+
+	// Workers are listed, with position, lag, parked events and the instance
+	// that works: its host name, process and a random text. nil: there is no such
+	// card.
+	Workers []cdc.WorkersOf
 }
 
 //go:embed page
@@ -53,14 +60,16 @@ type page struct {
 	html    string
 	started time.Time
 
-	mu   sync.Mutex
-	data []byte    // the last answer
-	made time.Time // when
+	mu    sync.Mutex
+	watch *watch
+	data  []byte    // the last answer
+	made  time.Time // when
 }
 
 // New returns the page of the handler, to be mounted at one path.
 func New(handler *sse.Handler, opts *Options) http.Handler {
-	p := &page{handler: handler, started: time.Now()}
+	now := time.Now()
+	p := &page{handler: handler, started: now, watch: newWatch(handler.Hub(), now)}
 	if opts != nil {
 		p.opts = *opts
 	}
@@ -101,11 +110,11 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch name := query.Get("file"); {
 	case query.Has("data"):
 		h.Set("Content-Type", "application/json")
-		w.Write(p.answer())
+		w.Write(p.answer(r.Context()))
 	case !query.Has("file"):
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		w.Write([]byte(p.html))
-	case name == "page.css", name == "page.js", name == "icon.svg":
+	case name == "page.css", name == "page.js", name == "charts.js", name == "icon.svg":
 		h.Set("Cache-Control", "private, no-cache")
 		http.ServeFileFS(w, r, files, path.Join("page", name))
 	default:

@@ -27,26 +27,38 @@ const patience = 30 * time.Second
 
 // data is what the tests read of the answer to ?data.
 type data struct {
-	Log     string
+	Log     logged
 	Streams struct {
-		Open, Starting, Replaying, Live, Opened int
-		Ended, Refused                          map[string]int
+		Open, Max, Starting, Replaying, Live, Waiting, Opened int
+		Draining                                              bool
+		Ended, Refused                                        map[string]int
 	}
 	Sent struct{ Events, Replayed, Bytes int }
-	Lag  struct {
-		Behind, Median int
-		Slowest        waits
+	Lag  *struct {
+		Behind  int
+		Median  uint64 `json:",string"`
+		Slowest waits
 	}
 	Tail struct {
 		Base, End                                                           string
 		Events, Bytes, MaxEvents, MaxBytes, Followers, Hits, Misses, Errors int
 	}
-	Resets map[string]int
+	Resets  map[string]int
+	Workers *struct {
+		Error string
+		List  []struct {
+			Name, State, Position, Head, Holder, Error string
+			Parked                                     int
+			Paused                                     bool
+			Lag                                        *waits
+		}
+	}
 	Errors struct {
 		Count  int
 		Recent []struct {
 			Text  string
 			Count int
+			Past  bool
 		}
 	}
 	List []struct {
@@ -54,12 +66,19 @@ type data struct {
 		Topics, Types, Keys     []string
 		More, Events, Bytes     int
 		Age                     float64
-		Lag                     waits
+		Lag                     *waits
 	}
 }
 
+// logged is what the tests read of the log.
+type logged struct {
+	Backend, State, Error, Epoch, Floor, Head, Behind string
+	Since                                             time.Time
+	Answered, Appended                                *time.Time
+}
+
 type waits struct {
-	Events  int
+	Events  uint64 `json:",string"`
 	Seconds float64
 	AtLeast bool
 }
@@ -68,13 +87,20 @@ type waits struct {
 type site struct {
 	*httptest.Server
 	t       *testing.T
-	log     *memlog.Log
+	log     cdc.Log
 	handler *sse.Handler
 }
 
 func serve(t *testing.T, opts *sse.Options, page *statuspage.Options) *site {
 	t.Helper()
 	log := memlog.New(nil)
+	t.Cleanup(func() { _ = log.Close() })
+	return serveLog(t, log, opts, page)
+}
+
+// serveLog serves a log, which stays the caller's.
+func serveLog(t *testing.T, log cdc.Log, opts *sse.Options, page *statuspage.Options) *site {
+	t.Helper()
 	handler, err := sse.NewHandler(log, opts)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +114,6 @@ func serve(t *testing.T, opts *sse.Options, page *statuspage.Options) *site {
 		s.CloseClientConnections()
 		s.Close()
 		s.Client().CloseIdleConnections()
-		_ = log.Close()
 	})
 	return s
 }
@@ -99,7 +124,7 @@ func (s *site) append(n int) {
 	for i := range events {
 		events[i] = cdc.Event{Topic: "orders", Type: "order.created", Key: "o-1", Data: []byte(`{"total":7}`)}
 	}
-	if _, err := s.log.Append(s.t.Context(), events...); err != nil {
+	if _, err := cdc.Append(s.t.Context(), s.log, events...); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -178,13 +203,13 @@ func (s *site) await(what string, done func(data) bool) data {
 }
 
 func TestTheFigures(t *testing.T) {
-	s := serve(t, &sse.Options{MaxStreams: 3, Authorize: func(r *http.Request) (sse.Grant, error) {
+	s := serve(t, &sse.Options{Limits: sse.Limits{Streams: 3}, Authorize: func(r *http.Request) (sse.Grant, error) {
 		if r.URL.Query().Get("key") == "broken" {
 			return sse.Grant{}, errors.New("users: connection refused")
 		}
-		return sse.Grant{}, nil
+		return sse.Grant{Scope: sse.Everything()}, nil
 	}}, nil)
-	if d := s.await("the log to be reached", func(d data) bool { return d.Log != "" }); d.Streams.Open != 0 || len(d.List) != 0 || d.Lag.Slowest.Events != 0 {
+	if d := s.await("the log to be reached", func(d data) bool { return d.Log.State == "reachable" }); d.Streams.Open != 0 || len(d.List) != 0 || d.Lag.Slowest.Events != 0 {
 		t.Errorf("before any stream: got %+v", d)
 	}
 	s.append(2)
@@ -211,7 +236,7 @@ func TestTheFigures(t *testing.T) {
 	if first.Position != "5" || first.State != "live" || first.Events != 5 || first.Age <= 0 || first.More != 0 {
 		t.Errorf("the oldest stream: got %+v", first)
 	}
-	if strings.Join(second.Topics, " ") != "ord* a" || len(second.Types) != 1 || len(second.Keys) != 6 || second.More != 2 {
+	if strings.Join(second.Topics, " ") != "a ord*" || len(second.Types) != 1 || len(second.Keys) != 6 || second.More != 2 {
 		t.Errorf("the filter: got %+v, want 6 of the 8 keys and 2 more", second)
 	}
 	_, body := s.get(http.MethodGet, "?data")
@@ -222,6 +247,41 @@ func TestTheFigures(t *testing.T) {
 	}
 	end()
 	s.await("the end of a stream", func(d data) bool { return d.Streams.Ended["client"] == 1 && d.Streams.Open == 2 && d.Sent.Events == 8 })
+}
+
+// Of a request the page shows the filter, and nothing else that was in it.
+func TestThePageShowsNothingOfRequestsButFilters(t *testing.T) {
+	const secret = "s3cr3t"
+	s := serve(t, &sse.Options{Authorize: func(r *http.Request) (sse.Grant, error) {
+		if r.Header.Get("Authorization") == "" {
+			return sse.Grant{}, &sse.AccessError{Status: 401, Detail: secret}
+		}
+		return sse.Grant{Scope: sse.Everything(), User: secret}, nil
+	}}, nil)
+	s.append(3)
+	for _, authorization := range []string{"", secret} {
+		for _, query := range []string{"topic=orders", "after=" + secret + ".1", "lastEventId=" + secret + "!", "after=" + secret + "!", secret + "=1", "Topic=" + secret} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/events?token="+secret+"&"+query, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{"Authorization", "Cookie", "User-Agent", "Referer", "X-Forwarded-For"} {
+				r.Header.Set(name, secret)
+			}
+			r.Header.Set("Authorization", authorization)
+			response, err := s.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+		}
+	}
+	s.await("streams", func(d data) bool { return d.Streams.Live == 4 && d.Resets["malformed"] == 1 })
+	for _, query := range []string{"", "?data"} {
+		if _, body := s.get(http.MethodGet, query); strings.Contains(string(body), secret) {
+			t.Errorf("%s shows what was in a request: %s", query, body)
+		}
+	}
 }
 
 func TestItOnlyAnswersReadsAndOnlyWithItsOwn(t *testing.T) {
@@ -237,6 +297,7 @@ func TestItOnlyAnswersReadsAndOnlyWithItsOwn(t *testing.T) {
 		{"GET", "?data", 200, "application/json"},
 		{"HEAD", "?data", 200, "application/json"},
 		{"GET", "?file=page.js", 200, "text/javascript; charset=utf-8"},
+		{"GET", "?file=charts.js", 200, "text/javascript; charset=utf-8"},
 		{"GET", "?file=page.css", 200, "text/css; charset=utf-8"},
 		{"GET", "?file=icon.svg", 200, "image/svg+xml"},
 		{"GET", "?file=index.html", 404, "text/plain; charset=utf-8"},

@@ -7,14 +7,13 @@ const INTERVAL_MS = 1000;
 const TIMEOUT_MS = 5000;
 const SPAN_MS = 120_000; // of the charts
 const LATE_S = 1; // a stream that is further behind is marked
-const TOP = 8, BOTTOM = 18, LEFT = 38; // room around a plot for its labels
 
 const $ = (id) => document.getElementById(id);
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 
 let last = null;   // the newest answer
-let points = [];   // { t, live, replayed, events, seconds, atLeast }, the newest last
+let points = [];   // { t, live, replayed, resets, events, seconds, atLeast }, the newest last; without the last three while the log is away
 let paused = false;
 let timer = 0;
 let hover = null;  // { id, x } of the pointer over a chart
@@ -51,28 +50,42 @@ function take(data) {
   const same = last && last.started === data.started;
   if (!same) points = [];
   const seconds = same ? (data.t - last.t) / 1000 : 0;
-  data.rate = { live: 0, replayed: 0, bytes: 0, log: 0 };
+  data.rate = { live: 0, replayed: 0, bytes: 0 };
   if (seconds > 0) {
     const per = (now, before) => Math.max(0, now - before) / seconds;
     data.rate.replayed = per(data.sent.replayed, last.sent.replayed);
     data.rate.live = per(data.sent.events - data.sent.replayed, last.sent.events - last.sent.replayed);
     data.rate.bytes = per(data.sent.bytes, last.sent.bytes);
-    if (data.log === last.log) data.rate.log = Math.max(0, Number(BigInt(data.tail.end) - BigInt(last.tail.end))) / seconds;
   }
-  const slowest = data.lag.slowest;
-  points.push({ t: data.t, live: data.rate.live, replayed: data.rate.replayed, events: slowest.events, seconds: slowest.seconds, atLeast: slowest.atLeast });
+  const point = { t: data.t, live: data.rate.live, replayed: data.rate.replayed, resets: sum(data.resets) };
+  if (data.lag) Object.assign(point, data.lag.slowest, { events: Number(data.lag.slowest.events) });
+  points.push(point);
   while (points.length > 0 && points[0].t < data.t - SPAN_MS - 2000) points.shift();
   last = data;
-  setState(data.log ? 'live' : 'waiting', data.log ? 'live' : 'waiting for the log');
+  setState(...overall(data));
   draw();
+}
+
+// overall is what is most wrong, for the top of the page.
+function overall(data) {
+  switch (data.log.state) {
+    case 'ended': return ['away', 'log closed'];
+    case 'unreachable': return ['away', 'log unreachable'];
+    case 'waiting': return ['waiting', 'waiting for the log'];
+    case 'unfollowed': return ['waiting', 'log not followed'];
+  }
+  if (data.streams.draining) return ['draining', 'draining'];
+  return ['live', 'log reachable'];
 }
 
 // ── figures and lists ───────────────────────────────────────────────────
 
 function draw() {
+  drawLog(last);
   drawFacts(last);
   drawCharts();
   drawStreams(last);
+  drawWorkers(last.workers);
   drawTail(last.tail);
   drawReasons(last);
   drawErrors(last);
@@ -90,6 +103,8 @@ function element(tag, className, text) {
   return node;
 }
 
+// big formats a number of 64 bits, which comes as text.
+const big = (text) => text.length < 6 ? whole.format(BigInt(text)) : short.format(BigInt(text));
 const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
 const count = (n) => n < 100_000 ? whole.format(n) : short.format(n);
 const rate = (n) => n > 0 && n < 10 ? n.toFixed(1) : count(Math.round(n));
@@ -112,21 +127,51 @@ function span(seconds) {
 
 const since = (w) => (w.atLeast ? '≥ ' : '') + span(w.seconds);
 
+const STATES = {
+  waiting: 'not reached yet', reachable: 'reachable', unfollowed: 'reachable, but not followed', unreachable: 'unreachable', ended: 'closed for good',
+};
+
+function drawLog(d) {
+  const log = d.log;
+  $('log').dataset.state = log.state;
+  put('logstate', STATES[log.state] || log.state, 'status ' + (log.state === 'reachable' ? 'live' : ''));
+  put('lognote', lognote(log));
+  put('backend', log.backend);
+  put('epoch', log.epoch || '–');
+  put('floor', log.answered ? log.floor : '–');
+  put('head', log.answered ? log.head : '–');
+  put('appended', log.appended ? ago(log.appended) : '–');
+  $('appended').title = log.appended ? log.appended : 'no event is in the log, or its time is not known';
+  put('logerror', log.error || '');
+  $('logerror').hidden = !log.error;
+}
+
+// lognote says since when, and how old what is shown is.
+function lognote(log) {
+  const parts = ['for ' + span(Math.max(0, Math.round((last.t - Date.parse(log.since)) / 1000))).replace('.0', '').replace('ms', 's')];
+  if (log.state !== 'reachable' && log.answered) parts.push('answered last ' + ago(log.answered));
+  if (log.behind !== '0') parts.push(`the Hub has still to read ${log.behind} to the head`);
+  return parts.join(' · ');
+}
+
 function drawFacts(d) {
-  put('open', count(d.streams.open));
-  put('opennote', count(d.streams.live) + ' live');
+  const full = d.streams.max > 0 && d.streams.open >= d.streams.max;
+  put('open', count(d.streams.open), full ? 'bad' : '');
+  put('opennote', d.streams.draining ? 'draining' : full ? 'full' : d.lag ? count(d.streams.open - d.streams.starting - d.lag.behind) + ' all sent' : count(d.streams.waiting) + ' waiting');
+  $('open').title = d.streams.max ? `of at most ${whole.format(d.streams.max)}` : '';
   put('rate', rate(d.rate.live + d.rate.replayed));
   put('ratenote', bytes(d.rate.bytes) + '/s');
-  const slow = d.lag.slowest;
-  put('slowest', count(slow.events), slow.events > 0 ? 'replay' : '');
-  put('slowestnote', slow.events > 0 ? since(slow) : 'behind');
+  const slow = d.lag?.slowest;
+  put('slowest', slow ? big(slow.events) : '?', slow?.events === '0' ? '' : 'replay');
+  put('slowestnote', !slow ? 'unknown' : slow.events === '0' ? 'to send' : since(slow));
+  $('slowest').title = slow ? slow.events + ' events to send' : 'the log is away: nobody knows';
   const reads = d.tail.hits + d.tail.misses;
   put('hitrate', reads === 0 ? '–' : (100 * d.tail.hits / reads).toFixed(reads === d.tail.hits ? 0 : 1) + ' %');
   put('hitnote', 'of ' + count(reads));
   const resets = sum(d.resets);
-  put('resets', count(resets), resets > 0 ? 'bad' : '');
+  put('resets', count(resets), resets > points[0].resets ? 'bad' : ''); // in the last two minutes
   put('resetnote', 'in ' + count(d.streams.opened) + ' streams');
-  put('failures', count(d.errors.count), d.errors.count > 0 ? 'bad' : '');
+  put('failures', count(d.errors.count), d.errors.recent.some((e) => !e.past) ? 'bad' : '');
   put('failurenote', d.errors.count > 0 ? 'last ' + ago(d.errors.recent[0].time) : '');
 }
 
@@ -135,10 +180,11 @@ const ago = (time) => span(Math.max(1, Math.round((last.t - Date.parse(time)) / 
 function drawStreams(d) {
   const s = d.streams;
   const shown = d.list.length;
-  put('listnote', s.open === 0 ? '' : shown < s.open
-    ? `${count(shown)} of ${count(s.open)}, furthest behind first · ${count(d.lag.behind)} behind, median ${count(d.lag.median)}`
-    : `${count(d.lag.behind)} behind · furthest first`);
-  $('split').replaceChildren(...[['live', s.live], ['replay', s.replaying], ['', s.starting]].filter(([, n]) => n > 0).map(([name, n]) => {
+  const some = shown < s.open ? `${count(shown)} of ${count(s.open)}, most to send first · ` : '';
+  const lag = d.lag ? `${count(d.lag.behind)} with events to send, median ${big(d.lag.median)}` : 'the log is away: what is still to be sent is not known';
+  put('listnote', s.open === 0 ? '' : some + lag);
+  $('sentnote').hidden = s.open === 0;
+  $('split').replaceChildren(...[['live', s.live], ['replay', s.replaying + s.waiting], ['', s.starting]].filter(([, n]) => n > 0).map(([name, n]) => {
     const part = element('i', name);
     part.style.flexGrow = n;
     return part;
@@ -150,12 +196,15 @@ function drawStreams(d) {
 
 function row(one) {
   const tr = element('tr');
-  const kind = { live: 'live', replaying: 'replay' }[one.state] || '';
+  const kind = { live: 'live', replaying: 'replay', waiting: 'replay' }[one.state] || '';
+  const all = one.state === 'live' && one.lag.events === '0';
   const state = element('td', 'state');
-  state.append(element('span', 'status ' + kind, one.state));
-  const behind = element('td', 'num behind' + (one.lag.events === 0 ? ' none' : one.lag.seconds >= LATE_S ? ' late' : ''));
-  if (one.lag.events === 0) behind.append(one.state === 'starting' ? '–' : '0');
-  else behind.append(count(one.lag.events) + ' ', element('small', '', since(one.lag)));
+  state.append(element('span', 'status ' + kind, all ? 'all sent' : one.state === 'live' ? 'sending' : one.state));
+  const behind = element('td', 'num behind' + (!one.lag ? ' replay' : one.lag.events === '0' ? ' none' : one.lag.seconds >= LATE_S ? ' late' : ''));
+  if (!one.lag) behind.append('?');
+  else if (one.lag.events === '0') behind.append(one.state === 'starting' ? '–' : '0');
+  else behind.append(big(one.lag.events) + ' ', element('small', '', since(one.lag)));
+  if (one.lag) behind.title = one.lag.events;
   const position = element('td', 'num position', one.state === 'starting' ? '–' : one.position);
   tr.append(state, filter(one), position, behind, element('td', 'num sent', count(one.events)), element('td', 'num age', span(Math.floor(one.age)).replace('.0', '').replace('ms', 's')));
   return tr;
@@ -178,6 +227,32 @@ function filter(one) {
   if (one.remote) box.append(element('span', 'remote', one.remote));
   td.append(box);
   return td;
+}
+
+function drawWorkers(workers) {
+  $('workers').hidden = !workers;
+  if (!workers) return;
+  const n = workers.list.length;
+  put('workersnote', n === 0 ? 'none has begun' : `${count(n)}, ${count(workers.list.filter((w) => w.state === 'working').length)} working`);
+  $('workerlist').replaceChildren(...workers.list.map(workerRow));
+  put('workerserror', workers.error || '');
+  $('workerserror').hidden = !workers.error;
+}
+
+function workerRow(w) {
+  const tr = element('tr');
+  const kind = { working: 'live', paused: 'replay', reset: 'reset' }[w.state] || '';
+  const state = element('td', 'state'), what = element('td', 'what');
+  state.append(element('span', 'status ' + kind, w.state));
+  what.append(w.name, element('span', 'remote', w.error || w.holder || ''));
+  const behind = element('td', 'num behind' + (!w.lag ? ' replay' : w.lag.events === '0' ? ' none' : ''));
+  if (!w.lag) behind.append(w.state === 'new' ? '–' : '?');
+  else if (w.lag.events === '0') behind.append('0');
+  else behind.append(big(w.lag.events) + ' ', element('small', '', since(w.lag)));
+  const position = element('td', 'num position', w.state === 'new' ? '–' : w.position);
+  position.title = 'head ' + w.head;
+  tr.append(state, what, position, behind, element('td', 'num parked' + (w.parked > 0 ? ' late' : ' none'), count(w.parked)));
+  return tr;
 }
 
 // hue gives a text a colour of its own.
@@ -227,7 +302,7 @@ function drawReasons(d) {
 function drawErrors(d) {
   put('errornote', d.errors.count > 0 ? count(d.errors.count) + ' in all' : '');
   const rows = d.errors.recent.map((e) => {
-    const li = element('li'), when = element('p');
+    const li = element('li', e.past ? 'past' : ''), when = element('p');
     when.append(element('time', '', ago(e.time)), element('span', '', e.count > 1 ? '× ' + count(e.count) : ''));
     li.append(when, element('p', '', e.text));
     return li;
@@ -236,100 +311,6 @@ function drawErrors(d) {
   const at = $('errors').scrollTop;
   $('errors').replaceChildren(...rows);
   $('errors').scrollTop = at;
-}
-
-// ── charts ──────────────────────────────────────────────────────────────
-
-function shape(name, attributes, text) {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
-
-// nice is the smallest of 1, 2, 4 and 10 times a power of ten that is not below n.
-function nice(n) {
-  const power = 10 ** Math.floor(Math.log10(n));
-  return [1, 2, 4, 10].find((f) => f * power >= n * 0.999) * power;
-}
-
-// frame empties a chart and draws its grid. It returns where a value belongs.
-function frame(svg, top, label) {
-  const width = svg.clientWidth, height = svg.clientHeight;
-  const now = points.length ? points[points.length - 1].t : 0;
-  const x = (t) => width - (now - t) / SPAN_MS * (width - LEFT);
-  const y = (v) => TOP + (1 - v / top) * (height - TOP - BOTTOM);
-  svg.replaceChildren();
-  for (const part of [0, 0.5, 1]) {
-    const at = Math.round(y(part * top));
-    svg.append(shape('line', { class: 'grid', x1: LEFT, x2: width, y1: at, y2: at }));
-    svg.append(shape('text', { x: LEFT - 8, y: at + 4, 'text-anchor': 'end' }, label(part * top)));
-  }
-  svg.append(shape('text', { x: LEFT, y: height - 2 }, '2 min ago'), shape('text', { x: width, y: height - 2, 'text-anchor': 'end' }, 'now'));
-  return { x, y, width, height };
-}
-
-// chosen is the point under the pointer, or the newest.
-function chosen(id, f) {
-  if (!hover || hover.id !== id) return points[points.length - 1];
-  return points.reduce((best, p) => Math.abs(f.x(p.t) - hover.x) < Math.abs(f.x(best.t) - hover.x) ? p : best);
-}
-
-function say(id, f, text) {
-  const p = chosen(id, f), svg = $(id).querySelector('svg');
-  const back = Math.round((last.t - p.t) / 1000);
-  const isHovered = hover && hover.id === id;
-  if (isHovered) svg.append(shape('line', { class: 'rule', x1: f.x(p.t), x2: f.x(p.t), y1: TOP, y2: f.height - BOTTOM }));
-  $(id).querySelector('output').textContent = text(p) + (isHovered && back > 0 ? ` · ${back} s ago` : '');
-}
-
-function drawBars(id) {
-  const svg = $(id).querySelector('svg');
-  const top = nice(Math.max(10, ...points.map((p) => p.live + p.replayed)));
-  const f = frame(svg, top, (v) => short.format(v));
-  const room = 1000 / SPAN_MS * (f.width - LEFT);
-  const thick = Math.max(1.5, room - 1.5), zero = f.y(0);
-  let live = '', replayed = '';
-  for (const p of points) {
-    const left = (f.x(p.t) - thick).toFixed(1);
-    if (left < LEFT) continue;
-    const base = f.y(p.live), high = f.y(p.live + p.replayed);
-    if (p.live > 0) live += `M${left} ${zero}V${base}h${thick}V${zero}z`;
-    if (p.replayed > 0) replayed += `M${left} ${base}V${high}h${thick}V${base}z`;
-  }
-  svg.append(shape('path', { class: 'bars live', d: live }), shape('path', { class: 'bars replay', d: replayed }));
-  say(id, f, (p) => rate(p.live + p.replayed) + ' / s');
-}
-
-// drawLine breaks where nobody polled.
-function drawLine(id, field, least, label, text) {
-  const svg = $(id).querySelector('svg');
-  const top = nice(Math.max(least, ...points.map((p) => p[field])));
-  const f = frame(svg, top, label);
-  const parts = [];
-  let before = -Infinity;
-  for (const p of points) {
-    const left = f.x(p.t);
-    if (left < LEFT) continue;
-    if (p.t - before > 4 * INTERVAL_MS) parts.push([]);
-    parts[parts.length - 1].push(`${left.toFixed(1)} ${f.y(p[field]).toFixed(1)}`);
-    before = p.t;
-  }
-  for (const part of parts) {
-    const from = part[0].split(' ')[0], to = part[part.length - 1].split(' ')[0];
-    svg.append(shape('path', { class: 'area', d: `M${from} ${f.y(0)}L${part.join('L')}L${to} ${f.y(0)}z` }));
-    svg.append(shape('path', { class: 'line', d: 'M' + part.join('L') }));
-  }
-  say(id, f, text);
-  const p = chosen(id, f);
-  svg.append(shape('circle', { class: 'dot', cx: f.x(p.t), cy: f.y(p[field]), r: 4 }));
-}
-
-function drawCharts() {
-  if (points.length === 0) return;
-  drawBars('ratechart');
-  drawLine('lagchart', 'events', 10, (v) => short.format(v), (p) => count(p.events));
-  drawLine('secondschart', 'seconds', 1, (v) => short.format(v), (p) => p.events ? since(p) : '0 s');
 }
 
 // ── controls ────────────────────────────────────────────────────────────

@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+)
+
+// Tx runs statements: a transaction, a connection or a pool.
+type Tx interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// Querier asks the database.
+type Querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Session is a transaction or a connection.
+type Session interface {
+	Tx
+	Querier
+}
+
+// DB is a pool of connections.
+type DB interface {
+	Session
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+	BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
+	Conn(ctx context.Context) (*sql.Conn, error)
+	Stats() sql.DBStats
+}
+
+// ReadCommitted runs fn in a transaction of which each statement sees what was
+// committed before it, whatever isolation is the default.
+func ReadCommitted(ctx context.Context, db DB, fn func(tx Session) error) error {
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return Commit(ctx, tx)
+}
+
+// ExecAll runs the statements one by one.
+func ExecAll(ctx context.Context, tx Tx, statements []string) error {
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("%.60s…: %w", statement, err)
+		}
+	}
+	return nil
+}
+
+// AskVersion is for a Probe: it wants the version that the query returns to begin
+// with one of the prefixes.
+func AskVersion(ctx context.Context, q Querier, query string, prefixes ...string) error {
+	var version string
+	if err := q.QueryRowContext(ctx, query).Scan(&version); err != nil {
+		return err
+	}
+	for _, prefix := range prefixes {
+		if strings.HasPrefix(version, prefix) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: the database answers %.60q", query, version)
+}
+
+// List returns the only column of a query.
+func List[T any](ctx context.Context, q Querier, query string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // only frees it
+	var list []T
+	for rows.Next() {
+		var v T
+		if err := rows.Scan(&v); err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, rows.Err()
+}

@@ -1,0 +1,61 @@
+package remote
+
+import (
+	"errors"
+	"net/http"
+	"time"
+)
+
+// Options of [Open]; nil means the defaults. A negative value is an error.
+type Options struct {
+	// Client makes the requests. One with a Timeout is refused, because that
+	// would end streams. nil means [http.DefaultClient].
+	Client *http.Client
+
+	// Prepare is called with each request before it is sent, to add a token or
+	// a filter (?topic=, ?type=, ?key=, always the same). Its error is that of
+	// the call. nil means that nothing is added.
+	Prepare func(*http.Request) error
+
+	// Silence is how long a stream may be silent before it is opened anew: a
+	// dead connection reports nothing. It must be longer than the heartbeat of
+	// the server. 0 means 45 s, three heartbeats.
+	Silence time.Duration
+
+	// Buffer is how many events a subscription holds before it lags. 0 means
+	// 1024.
+	Buffer int
+
+	// OnError gets each failure that a subscription or Follow recovers from.
+	// It is called concurrently and must not block. nil means that nobody is
+	// told.
+	OnError func(error)
+}
+
+func (o *Options) withDefaults() (Options, error) {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	if opts.Client == nil {
+		opts.Client = http.DefaultClient
+	}
+	if opts.Silence == 0 {
+		opts.Silence = 45 * time.Second
+	}
+	if opts.Buffer == 0 {
+		opts.Buffer = 1024
+	}
+	if opts.OnError == nil {
+		opts.OnError = func(error) {}
+	}
+	switch {
+	case opts.Client.Timeout != 0:
+		return opts, errors.New("remote: Options.Client has a Timeout, which would end streams: set Transport.ResponseHeaderTimeout instead")
+	case opts.Silence < 0:
+		return opts, errors.New("remote: Options.Silence is negative")
+	case opts.Buffer < 0:
+		return opts, errors.New("remote: Options.Buffer is negative")
+	}
+	return opts, nil
+}
