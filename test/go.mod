@@ -81,6 +81,8 @@ require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/felixge/httpsnoop v1.1.0 // indirect
+	github.com/gapless-go/gapless/integrations/watermill v0.1.0
+	github.com/gapless-go/gapless/source/jetstream v0.1.0
 	github.com/gapless-go/gapless/transport/sse/remote v0.1.0
 	github.com/gin-contrib/gzip v1.2.5
 	github.com/gin-gonic/gin v1.12.0
