@@ -1,0 +1,5 @@
+//go:build race
+
+package pebblesource
+
+func init() { buildFlags = append(buildFlags, "-race") }
