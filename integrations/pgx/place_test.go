@@ -280,3 +280,22 @@ func TestWorkersSurviveCuts(t *testing.T) {
 	}
 	t.Logf("%d cuts", cuts)
 }
+
+// Where the context of an Apply ends before the first query of its transaction,
+// pgx gives the connection up, and the pool closes it.
+func TestContextsThatEndAnywhere(t *testing.T) {
+	pool, place := accounts(t)
+	for i := range 300 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*20*time.Microsecond)
+		before := revision(t, place)
+		err := place.Apply(ctx, "w", before, func(ctx context.Context, tx pgx.Tx) (cdc.Change, error) {
+			_, err := tx.Exec(ctx, update)
+			return cdc.Change{}, err
+		})
+		cancel()
+		if now := revision(t, place); (err == nil) != (now == before+1) && !errors.Is(err, cdc.ErrUnknownOutcome) {
+			t.Errorf("a context of %d µs: got %v, and the revision went from %d to %d", 20*i, err, before, now)
+		}
+	}
+	wantAccount(t, pool, int(revision(t, place)))
+}

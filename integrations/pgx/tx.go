@@ -50,21 +50,31 @@ func level(l sql.IsolationLevel) pgx.TxIsoLevel {
 	return pgx.TxIsoLevel(strings.ToLower(l.String()))
 }
 
+// use runs f while the connection is still lent. When a query of database/sql
+// has failed for good, the pool has it back, and may have closed it.
+func (t placeTx) use(f func() error) error {
+	return t.Raw(func(any) error { return f() })
+}
+
 // ExecContext refuses what would be outside of the transaction, because the
 // handler has ended that.
-func (t placeTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if t.pgx.Conn().PgConn().TxStatus() == 'I' {
-		return nil, sql.ErrTxDone
-	}
-	return sqllog.Pgx(t.pgx).ExecContext(ctx, query, args...)
+func (t placeTx) ExecContext(ctx context.Context, query string, args ...any) (res sql.Result, err error) {
+	err = t.use(func() error {
+		if t.pgx.Conn().PgConn().TxStatus() == 'I' {
+			return sql.ErrTxDone
+		}
+		res, err = sqllog.Pgx(t.pgx).ExecContext(ctx, query, args...)
+		return err
+	})
+	return res, err
 }
 
 // Commit implements [sqllog.PlaceTx].
 func (t placeTx) Commit() error {
-	return errors.Join(t.pgx.Commit(context.Background()), t.Close())
+	return errors.Join(t.use(func() error { return t.pgx.Commit(context.Background()) }), t.Close())
 }
 
 // Rollback implements [sqllog.PlaceTx].
 func (t placeTx) Rollback() error {
-	return errors.Join(t.pgx.Rollback(context.Background()), t.Close())
+	return errors.Join(t.use(func() error { return t.pgx.Rollback(context.Background()) }), t.Close())
 }
