@@ -3,8 +3,12 @@ package engine
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
+
+	"github.com/gapless-go/gapless/cdc"
 )
 
 // Tx runs statements: a transaction, a connection or a pool.
@@ -34,9 +38,15 @@ type DB interface {
 }
 
 // ReadCommitted runs fn in a transaction of which each statement sees what was
-// committed before it, whatever isolation is the default.
+// committed before it, whatever isolation is the default. A commit that has begun
+// is seen through when ctx ends, so that its outcome is known: some drivers would
+// give up the connection, and the server might go on.
 func ReadCommitted(ctx context.Context, db DB, fn func(tx Session) error) error {
-	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, cancel)
+	defer stop()
+	tx, err := db.BeginTx(own, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return err
 	}
@@ -44,7 +54,21 @@ func ReadCommitted(ctx context.Context, db DB, fn func(tx Session) error) error 
 	if err := fn(tx); err != nil {
 		return err
 	}
-	return Commit(ctx, tx)
+	if !stop() {
+		return context.Cause(ctx)
+	}
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
+	return commit(tx)
+}
+
+// commit ends a transaction. If the reply was lost, nobody can tell whether it
+// happened.
+func commit(tx *sql.Tx) error {
+	err := tx.Commit()
+	if err == nil || errors.Is(err, sql.ErrTxDone) || IsAnswer(err) { // the server says that it refused
+		return err
+	}
+	return fmt.Errorf("%w: %w", cdc.ErrUnknownOutcome, err)
 }
 
 // ExecAll runs the statements one by one.

@@ -3,8 +3,6 @@ package engine
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -247,17 +245,4 @@ func scanSeqs(rows *sql.Rows, seqs map[string]uint64) error {
 		seqs[id] = uint64(seq)
 	}
 	return rows.Err()
-}
-
-// Commit ends a transaction. If the reply was lost, nobody can tell whether it
-// happened.
-func Commit(ctx context.Context, tx *sql.Tx) error {
-	if err := context.Cause(ctx); err != nil {
-		return err // Tx.Commit would not even ask the server
-	}
-	err := tx.Commit()
-	if err == nil || errors.Is(err, sql.ErrTxDone) || IsAnswer(err) { // the server says that it refused
-		return err
-	}
-	return fmt.Errorf("%w: %w", cdc.ErrUnknownOutcome, err)
 }

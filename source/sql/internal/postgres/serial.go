@@ -226,23 +226,16 @@ func (d *serial) insertReturning(ctx context.Context, tx engine.Querier, events 
 // trimSerial removes a batch of rows, of which all are decided.
 func (d *serial) trimSerial(ctx context.Context, seq uint64) (removed int, more bool, err error) {
 	n, c := d.Settings.Names, d.Settings.Names.Quote(d.Settings.Columns.Seq)
-	tx, err := d.DB.BeginTx(ctx, nil)
-	if err != nil {
-		return 0, false, err
-	}
-	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	var highest int64
-	err = tx.QueryRowContext(ctx, fmt.Sprintf("WITH gone AS (DELETE FROM %[1]s WHERE %[2]s = ANY (ARRAY(SELECT %[2]s FROM %[1]s WHERE %[2]s <= $1 ORDER BY %[2]s LIMIT $2)) RETURNING %[2]s)"+
-		" SELECT count(*), coalesce(max(%[2]s), 0) FROM gone", n.Log, c), int64(seq), engine.TrimBatch).Scan(&removed, &highest)
-	if err != nil {
-		return 0, false, err
-	}
-	if removed > 0 {
-		if _, err := tx.ExecContext(ctx, "UPDATE "+n.Head+" SET floor = greatest(floor, $1) WHERE one = 1", highest); err != nil {
-			return 0, false, err
+	err = engine.ReadCommitted(ctx, d.DB, func(tx engine.Session) error {
+		var highest int64
+		err := tx.QueryRowContext(ctx, fmt.Sprintf("WITH gone AS (DELETE FROM %[1]s WHERE %[2]s = ANY (ARRAY(SELECT %[2]s FROM %[1]s WHERE %[2]s <= $1 ORDER BY %[2]s LIMIT $2)) RETURNING %[2]s)"+
+			" SELECT count(*), coalesce(max(%[2]s), 0) FROM gone", n.Log, c), int64(seq), engine.TrimBatch).Scan(&removed, &highest)
+		if err == nil && removed > 0 {
+			_, err = tx.ExecContext(ctx, "UPDATE "+n.Head+" SET floor = greatest(floor, $1) WHERE one = 1", highest)
 		}
-	}
-	if err := engine.Commit(ctx, tx); err != nil {
+		return err
+	})
+	if err != nil {
 		return 0, false, err
 	}
 	return removed, removed == engine.TrimBatch, nil
