@@ -41,8 +41,7 @@ run: ## start the quickstart (ADDR, DB, RETAIN); needs nothing but Go
 	GOWORK=off $(GO) run ./examples/quickstart -addr $(ADDR) -db $(DB) -retain $(RETAIN)
 
 .PHONY: test
-test: install ## vet and test every module with the race detector; a server that cannot be started is a failure
-	$(GO) vet $(ALL)
+test: install ## test every module with the race detector; a server that cannot be started is a failure
 	@export GAPLESS_REQUIRE=all status=0; timed=$$($(GO) list $(TIMED)); \
 	$(GO) test -race -timeout 30m $(TESTFLAGS) $$($(GO) list $(ALL) | grep -vxF "$$timed") || status=1; \
 	$(GO) test -race -timeout 60m -p 1 $(TESTFLAGS) $$timed || status=1; \
