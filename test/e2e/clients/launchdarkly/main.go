@@ -12,12 +12,21 @@ import (
 
 func main() { report.Run(follow) }
 
+// client waits for a head no longer than for what follows it: the read timeout of
+// the library begins with the body.
+func client() *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.ResponseHeaderTimeout = report.ReadTimeout()
+	return &http.Client{Transport: transport}
+}
+
 func follow(ctx context.Context, url, last string, message func(event, id, data string)) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		panic(err)
 	}
 	stream, err := eventsource.SubscribeWithRequestAndOptions(req,
+		eventsource.StreamOptionHTTPClient(client()),
 		eventsource.StreamOptionLastEventID(last),
 		eventsource.StreamOptionReadTimeout(report.ReadTimeout()),
 		eventsource.StreamOptionCanRetryFirstConnection(-1),
