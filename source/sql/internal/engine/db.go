@@ -41,7 +41,8 @@ type DB interface {
 // committed before it, whatever isolation is the default. A commit that has begun
 // is seen through when ctx ends, so that its outcome is known: some drivers would
 // give up the connection, and the server might go on.
-func ReadCommitted(ctx context.Context, db DB, fn func(tx Session) error) error {
+func ReadCommitted(ctx context.Context, db DB, fn func(tx Session) error) (err error) {
+	defer func() { err = because(ctx, err) }()
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stop := context.AfterFunc(ctx, cancel)

@@ -51,16 +51,22 @@ func RetryCut[T any](ctx context.Context, fn func(ctx context.Context) (T, error
 		if err == nil || errors.Is(err, cdc.ErrUnknownOutcome) {
 			return v, err
 		}
-		if cause := context.Cause(ctx); cause != nil {
-			if !errors.Is(err, cause) { // a driver may only say that its connection is gone
-				err = fmt.Errorf("%w: %w", cause, err)
-			}
-			return v, err
+		if ctx.Err() != nil {
+			return v, because(ctx, err)
 		}
 		if attempt == cutRetries || !isCut(err) && SQLState(err) != "40001" {
 			return v, err
 		}
 	}
+}
+
+// because adds the end of ctx to an error that came of it: a driver may only say
+// that its connection is gone.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
 }
 
 // isCut reports whether the error is that of an established connection.
