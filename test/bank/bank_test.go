@@ -41,7 +41,7 @@ var stores = []store{
 		return "mysql", testserver.StartMariaDB(t).DSN("mysql")
 	}},
 	{"redis", []strike{kill, freeze}, func(t *testing.T) (string, string) { return "redis", testserver.StartRedis(t).Addr }},
-	{"sqlite", []strike{kill, rest}, func(t *testing.T) (string, string) {
+	{"sqlite", []strike{kill, between}, func(t *testing.T) (string, string) {
 		return "sqlite", "file:" + filepath.Join(t.TempDir(), "bank.db") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate"
 	}},
 	{"bolt", []strike{kill, rest}, func(t *testing.T) (string, string) { return "bolt", filepath.Join(t.TempDir(), "bank.db") }},
@@ -65,6 +65,9 @@ func TestBankWithoutFencing(t *testing.T) {
 	for _, s := range stores {
 		t.Run(s.name, func(t *testing.T) {
 			s.strikes = []strike{rest}
+			if s.name == "sqlite" {
+				s.strikes = []strike{between}
+			}
 			if v := campaign(t, s, size{1, 200, 3, 500 * time.Millisecond}, false); v.doubled == 0 {
 				t.Errorf("%v: the campaign has found no doubled effect without fencing", v)
 			}

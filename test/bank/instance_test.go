@@ -78,11 +78,7 @@ func work(text string) error {
 		for range asked {
 			g.Lock()                           // no call is under way,
 			time.Sleep(100 * time.Millisecond) // and one that was given up has ended
-			if s.driver == "sqlite" {
-				time.Sleep(s.term * 3 / 2) // whoever is stopped while its log is read may keep the file
-			} else {
-				_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
-			}
+			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 			g.Unlock()
 		}
 	}()
@@ -97,9 +93,10 @@ func work(text string) error {
 type strike int
 
 const (
-	kill   strike = iota // with -9, and another one is started
-	freeze               // anywhere, until another has followed and worked
-	rest                 // the same outside of its transactions
+	kill    strike = iota // with -9, and another one is started
+	freeze                // anywhere, until another has followed and worked
+	rest                  // the same while no call of its place is under way
+	between               // the same while it locks no file for itself
 )
 
 // instances are the processes of a campaign.
@@ -268,6 +265,8 @@ func (in *instances) strike(s strike, after func()) time.Duration {
 		in.start()
 	case freeze:
 		_ = p.Process.Signal(syscall.SIGSTOP)
+	case between:
+		p.stopBetween(in.t)
 	case rest:
 		_ = p.Process.Signal(syscall.SIGUSR1)
 	}
@@ -275,7 +274,7 @@ func (in *instances) strike(s strike, after func()) time.Duration {
 	took := time.Since(begin)
 	after()
 	switch s {
-	case freeze:
+	case freeze, between:
 		_ = p.Process.Signal(syscall.SIGCONT)
 	case rest:
 		go p.wake()
