@@ -207,7 +207,7 @@ func (in *instances) tells(process int, line string) {
 		in.t.Errorf("instance %d tells %q", process, line)
 		return
 	}
-	if lease < in.lease {
+	if lease < in.lease || in.running[process] == nil { // what it told before it was killed may come late
 		return
 	}
 	another := process != in.active || who != in.who
