@@ -145,6 +145,7 @@ func (in *instances) killAll() {
 		delete(in.running, n)
 		_ = p.Process.Kill()
 	}
+	in.active = -1
 	in.mu.Unlock()
 	in.ended.Wait()
 }
