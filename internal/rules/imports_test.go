@@ -29,6 +29,10 @@ var layers = []layer{
 	{folder: "transport/sse", ours: []string{"cdc"}},
 	{folder: "integrations/pgx", ours: []string{"cdc", "source/sql"}, clients: []string{"github.com/jackc/pgx/v5"}},
 	{folder: "integrations/watermill", ours: []string{"cdc"}, clients: []string{"github.com/ThreeDotsLabs/watermill"}},
+	{
+		folder: "cmd/gapless/internal/source", ours: []string{"cdc", "source", "transport/sse/remote"},
+		clients: []string{"go.etcd.io/bbolt", "github.com/redis/go-redis/v9", "github.com/nats-io/nats.go", "github.com/go-sql-driver/mysql", "github.com/lib/pq", "modernc.org/sqlite"},
+	},
 	{folder: "conformance", ours: []string{"cdc", "cdc/verify"}},
 	{folder: "internal/broken", ours: []string{"cdc"}}, // the reference that the suite breaks on purpose
 	{folder: "internal"},
@@ -124,6 +128,9 @@ func TestLayersRefuseWhatTheyShould(t *testing.T) {
 		{"transport/sse/remote", module + "/transport/sse", false},
 		{"integrations/pgx", module + "/source/redis", false},
 		{"integrations/watermill", module + "/source/sql", false},
+		{"cmd/gapless/internal/source", module + "/source/redis", true},
+		{"cmd/gapless/internal/source", module + "/cmd/gapless/internal/command", false},
+		{"cmd/gapless/internal/source", "github.com/spf13/cobra", false},
 		{"internal/broken", module + "/cdc", true},
 		{"internal/testserver", module + "/cdc", false},
 	} {

@@ -1,0 +1,134 @@
+package main_test
+
+import (
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	_ "github.com/go-sql-driver/mysql"
+	_ "github.com/lib/pq"
+	_ "modernc.org/sqlite"
+
+	"github.com/gapless-go/gapless/internal/testserver"
+)
+
+// store is a kind of store with an address that is new for each test.
+type store struct {
+	name    string
+	address func(t *testing.T) string
+}
+
+var stores = []store{
+	{"bolt", func(t *testing.T) string { return "bolt:" + filepath.Join(t.TempDir(), "app.db") }},
+	{"sqlite", func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "app.db") }},
+	{"postgres", freshPostgres},
+	{"mariadb", freshMariaDB},
+	{"redis", freshRedis},
+}
+
+// each runs the test over every kind of store that is named, or over all. Those
+// in NATS are in test/jetstream.
+func each(t *testing.T, test func(t *testing.T, address string), names ...string) {
+	for _, s := range stores {
+		if len(names) == 0 || strings.Contains(strings.Join(names, " "), s.name) {
+			t.Run(s.name, func(t *testing.T) {
+				t.Parallel()
+				test(t, s.address(t))
+			})
+		}
+	}
+}
+
+// shared servers end with the test binary.
+var shared struct {
+	mu       sync.Mutex
+	postgres *testserver.Postgres
+	mariadb  *testserver.MariaDB
+	redis    *testserver.Redis
+	cleanups []func()
+	dirs     []string
+}
+
+// forAll is a test for the servers that outlives it.
+type forAll struct{ testing.TB }
+
+// Cleanup implements testing.TB.
+func (forAll) Cleanup(f func()) { shared.cleanups = append(shared.cleanups, f) }
+
+// TempDir implements testing.TB.
+func (a forAll) TempDir() string {
+	dir, err := os.MkdirTemp("", "gapless-server")
+	if err != nil {
+		a.Fatal(err)
+	}
+	shared.dirs = append(shared.dirs, dir)
+	return dir
+}
+
+// endServers ends those that were started.
+func endServers() {
+	for i := len(shared.cleanups) - 1; i >= 0; i-- {
+		shared.cleanups[i]()
+	}
+	for _, dir := range shared.dirs {
+		_ = os.RemoveAll(dir)
+	}
+}
+
+var names atomic.Int64
+
+func newName() string { return fmt.Sprintf("t%d", names.Add(1)) }
+
+func freshPostgres(t *testing.T) string {
+	t.Helper()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.postgres == nil {
+		shared.postgres = testserver.StartPostgres(forAll{t})
+	}
+	name := newName()
+	execute(t, "postgres", shared.postgres.DSN("postgres"), "CREATE DATABASE "+name)
+	return fmt.Sprintf("postgres://gapless@127.0.0.1:%d/%s?sslmode=disable", shared.postgres.Port, name)
+}
+
+func freshMariaDB(t *testing.T) string {
+	t.Helper()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.mariadb == nil {
+		shared.mariadb = testserver.StartMariaDB(forAll{t})
+	}
+	name := newName()
+	execute(t, "mysql", shared.mariadb.DSN("mysql"), "CREATE DATABASE "+name)
+	return fmt.Sprintf("mariadb://root@127.0.0.1:%d/%s", shared.mariadb.Port, name)
+}
+
+func freshRedis(t *testing.T) string {
+	t.Helper()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.redis == nil {
+		shared.redis = testserver.StartRedis(forAll{t})
+	}
+	return "redis://" + shared.redis.Addr + "/0/" + newName()
+}
+
+// execute runs statements in the database of an address or DSN.
+func execute(t *testing.T, driver, dsn string, statements ...string) {
+	t.Helper()
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, s := range statements {
+		if _, err := db.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
