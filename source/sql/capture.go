@@ -85,6 +85,37 @@ func (l *Log) Capture(ctx context.Context, t Table) error {
 	return nil
 }
 
+// CaptureStatements returns those with which Capture would install the triggers
+// now, whether they are there or not, for migration tools. They can be run again:
+// in their order, on one connection, on PostgreSQL in one transaction. On MySQL
+// nothing has tried them, as Capture does first.
+func (l *Log) CaptureStatements(ctx context.Context, t Table) ([]string, error) {
+	statements, err := call(ctx, l, func(ctx context.Context) ([]string, error) {
+		return engine.NewCapture(l.settings, t.internal()).Statements(ctx, l.store.db)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sql: capture %s: %w", t.Name, explain(l.settings, err))
+	}
+	return statements, nil
+}
+
+// Captured returns the tables that this log captures, by name, with the topic and
+// the type that their events have; the other fields are not set. A table that was
+// renamed is not found: Capture it under its new name.
+func (l *Log) Captured(ctx context.Context) ([]Table, error) {
+	tables, err := call(ctx, l, func(ctx context.Context) ([]engine.Table, error) {
+		return engine.Captured(ctx, l.store.db, l.settings)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sql: captured tables: %w", explain(l.settings, err))
+	}
+	captured := make([]Table, len(tables))
+	for i, t := range tables {
+		captured[i] = Table{Name: t.Name, Topic: t.Topic, TopicColumns: t.TopicColumns, Type: t.Type}
+	}
+	return captured, nil
+}
+
 // VerifyCapture returns a [*SchemaError] if the triggers that Capture would
 // install are missing, disabled or others.
 func (l *Log) VerifyCapture(ctx context.Context, t Table) error {

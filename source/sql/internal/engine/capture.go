@@ -37,6 +37,15 @@ func (c *Capture) Ensure(ctx context.Context, db DB) error {
 	return c.run(ctx, db, plan.Install())
 }
 
+// Statements are those with which Ensure would install the triggers now.
+func (c *Capture) Statements(ctx context.Context, q Querier) ([]string, error) {
+	plan, _, err := c.look(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return plan.Install(), nil
+}
+
 // Verify says in words how the triggers that are there differ.
 func (c *Capture) Verify(ctx context.Context, db DB) (Problems, error) {
 	_, problems, err := c.look(ctx, db)

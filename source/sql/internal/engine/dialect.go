@@ -79,6 +79,9 @@ type Capturer interface {
 	// Remove are the statements that remove whatever Install has made, and
 	// nothing of another log.
 	Remove(c *Capture) []string
+	// Installed is a query for schema, table, name and text of the triggers that
+	// have our mark and are in reach of the log, of whatever log they are.
+	Installed(log Names) string
 }
 
 // CapturePlan are the triggers of one table for one log.

@@ -26,6 +26,12 @@ func (capturer) Remove(c *engine.Capture) []string {
 	return append(dropTriggers(c), "DROP TABLE IF EXISTS "+twinOf(c).On.Log)
 }
 
+// Installed implements engine.Capturer.
+func (capturer) Installed(engine.Names) string {
+	return "SELECT event_object_schema, event_object_table, trigger_name, action_statement FROM information_schema.triggers" +
+		" WHERE instr(action_statement, " + literal(engine.MarkPrefix) + ") > 0 ORDER BY 1, 2"
+}
+
 func dropTriggers(c *engine.Capture) (statements []string) {
 	for _, suffix := range []string{"insert", "update", "delete"} {
 		statements = append(statements, "DROP TRIGGER IF EXISTS "+c.On.Qualify(c.Name(suffix)))
@@ -93,8 +99,12 @@ func (c capture) Install() []string {
 	for _, table := range c.holders {
 		locked = append(locked, c.On.Qualify(table)+" WRITE")
 	}
-	first := append([]string{"LOCK TABLES " + strings.Join(locked, ", ")}, dropTriggers(c.Capture)...)
-	return append(engine.Creates(first, c.triggers()), "UNLOCK TABLES")
+	first := append([]string{
+		"SET @gapless_mode = @@SESSION.sql_mode",
+		"SET SESSION sql_mode = " + literal(triggerMode), // which a trigger keeps, whoever runs these
+		"LOCK TABLES " + strings.Join(locked, ", "),
+	}, dropTriggers(c.Capture)...)
+	return append(engine.Creates(first, c.triggers()), "UNLOCK TABLES", "SET SESSION sql_mode = @gapless_mode")
 }
 
 func (c capture) triggers() []engine.Trigger {

@@ -38,6 +38,12 @@ func (capturer) Remove(c *engine.Capture) []string {
 	return []string{lockTimeout, dropHeld(p.holders()), "DROP FUNCTION IF EXISTS " + p.function() + "()"}
 }
 
+// Installed implements engine.Capturer. Triggers of partitions are the parent's.
+func (capturer) Installed(engine.Names) string {
+	return "SELECT n.nspname, c.relname, t.tgname, p.prosrc FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace" +
+		" JOIN pg_proc p ON p.oid = t.tgfoid WHERE NOT c.relispartition AND strpos(p.prosrc, " + literal(engine.MarkPrefix) + ") > 0 ORDER BY 1, 2"
+}
+
 // Differences implements engine.CapturePlan: it compares the function, and looks
 // for the triggers and for the rights of the function's owner.
 func (p plan) Differences(ctx context.Context, q engine.Querier) (engine.Problems, error) {

@@ -37,6 +37,12 @@ func (capturer) Plan(ctx context.Context, q engine.Querier, c *engine.Capture) (
 // Remove implements engine.Capturer.
 func (capturer) Remove(c *engine.Capture) []string { return dropTriggers(c) }
 
+// Installed implements engine.Capturer.
+func (capturer) Installed(log engine.Names) string {
+	return "SELECT " + literal(log.Schema) + ", tbl_name, name, sql FROM " + log.Qualify("sqlite_master") +
+		" WHERE type = 'trigger' AND instr(sql, " + literal(engine.MarkPrefix) + ") > 0 ORDER BY 2"
+}
+
 func dropTriggers(c *engine.Capture) (statements []string) {
 	for _, suffix := range []string{"insert", "update", "delete", "rekey"} {
 		statements = append(statements, "DROP TRIGGER IF EXISTS "+c.On.Qualify(c.Name(suffix)))
