@@ -263,6 +263,29 @@ func TestConsumeReset(t *testing.T) {
 	})
 }
 
+// What is parked is of before the reset: the handler has begun anew.
+func TestConsumeResetForgetsWhatIsParked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "a1", "a2", "a3")
+		_ = b.run(t, time.Minute, b.handler(failOn("a1", &cdc.Failure{Class: cdc.Park, Err: errHandler})), nil)
+		if got := b.parked(t); !slices.Equal(got, []string{"a1", "a2", "a3"}) {
+			t.Fatalf("parked: got %q, want all", got)
+		}
+		if _, err := b.log.Renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h := b.handler(nil)
+		h.Reset = func(context.Context, *memlog.PlaceTx, *cdc.ResetError) (cdc.Start, error) {
+			return cdc.Latest(), nil
+		}
+		_ = b.run(t, time.Minute, h, nil)
+		b.want(t)
+		if got := b.parked(t); len(got) > 0 {
+			t.Errorf("parked after the reset: got %q, want none", got)
+		}
+	})
+}
+
 func TestConsumeMovesPastWhatItsFilterLeavesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "a1", "a2")

@@ -192,17 +192,21 @@ func unknownOutcome[T any](ctx context.Context, s *subject[T]) error {
 		return err
 	}
 	runs := 0
-	for _, made := range []bool{false, true} {
+	unknown := fmt.Errorf("%w: %w", cdc.ErrUnknownOutcome, errInterposed)
+	for _, how := range []struct {
+		made bool
+		err  error
+	}{{false, errInterposed}, {true, errInterposed}, {false, unknown}, {true, unknown}} {
 		err := s.everyCall(ctx, func(k int) (int, error) {
 			runs++
 			fail := func(n int, _ string) error {
 				if n == k {
-					return errInterposed
+					return how.err
 				}
 				return nil
 			}
 			place := &interposed[T]{Place: s.Place, before: fail}
-			if made {
+			if how.made {
 				place.before, place.after = nil, fail
 			}
 			in := s.start(ctx, place, s.handler(), s.opts())
