@@ -118,7 +118,21 @@ func freshRedis(t *testing.T) string {
 	return "redis://" + shared.redis.Addr + "/0/" + newName()
 }
 
-// execute runs statements in the database of an address or DSN.
+// database is driver and DSN of an address.
+func database(address string) (driver, dsn string) {
+	scheme, rest, _ := strings.Cut(address, ":")
+	switch scheme {
+	case "mariadb":
+		rest = strings.TrimPrefix(rest, "//root@")
+		host, name, _ := strings.Cut(rest, "/")
+		return "mysql", "root@tcp(" + host + ")/" + name
+	case "sqlite":
+		return "sqlite", "file:" + rest + "?_pragma=busy_timeout(10000)"
+	}
+	return scheme, address
+}
+
+// execute runs statements in a database.
 func execute(t *testing.T, driver, dsn string, statements ...string) {
 	t.Helper()
 	db, err := sql.Open(driver, dsn)

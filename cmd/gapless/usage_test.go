@@ -33,7 +33,7 @@ func TestWrongUsageSaysWhatToDo(t *testing.T) {
 		{[]string{"tail", "-s", "sqlite:" + file, "--table", "other"}, 1, []string{"other", "--log"}},
 		{[]string{"tail", "-s", "sqlite:" + file, "--foreign"}, 1, []string{"--foreign"}},
 		{[]string{"tail", "-s", "bolt:" + file}, 1, []string{"bbolt"}},
-		{[]string{"tail", "-s", "bolt:" + filepath.Join(dir, "none")}, 1, []string{"no file"}},
+		{[]string{"tail", "-s", "bolt:" + filepath.Join(dir, "none")}, 1, []string{"none", "--log"}},
 		{[]string{"info", "-s", "postgres://u:secret@127.0.0.1:1/db"}, 1, []string{"postgres://u@127.0.0.1:1/db"}},
 		{[]string{"info", "-s", "redis://u:secret@127.0.0.1:1/0/log"}, 1, []string{"user and password"}},
 		{[]string{"schema", "oracle"}, 2, []string{"oracle"}},

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/cmd/gapless/internal/ndjson"
 	"github.com/gapless-go/gapless/cmd/gapless/internal/source"
 )
 
@@ -102,7 +103,7 @@ func (p *appender) all(ctx context.Context) error {
 		if !ok || next.err != nil {
 			return errors.Join(p.send(ctx, first, events), next.err, ctx.Err())
 		}
-		event, err := parseLine(next.text)
+		event, err := ndjson.Decode(next.text)
 		if err != nil {
 			return errors.Join(p.send(ctx, first, events), usagef("line %d was not appended, nor what follows it: %w", number, err))
 		}

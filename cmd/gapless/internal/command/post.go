@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/cmd/gapless/internal/ndjson"
 	"github.com/gapless-go/gapless/cmd/gapless/internal/source"
 )
 
@@ -18,7 +19,7 @@ func postTo(s *source.Source) appendFunc {
 	return func(ctx context.Context, events []cdc.Event) (cdc.Receipt, error) {
 		var body bytes.Buffer
 		for _, e := range events {
-			if err := appendInput(&body, e); err != nil {
+			if err := ndjson.Encode(&body, "", e); err != nil {
 				return cdc.Receipt{}, err
 			}
 		}
@@ -34,12 +35,6 @@ func postTo(s *source.Source) appendFunc {
 		defer func() { _ = response.Body.Close() }() // it was read
 		return receiptOf(response)
 	}
-}
-
-// appendInput writes an event as append reads it.
-func appendInput(dst *bytes.Buffer, e cdc.Event) error {
-	e.Seq = 0
-	return appendLine(dst, "", e)
 }
 
 func receiptOf(response *http.Response) (cdc.Receipt, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/cmd/gapless/internal/ndjson"
 	"github.com/gapless-go/gapless/cmd/gapless/internal/source"
 )
 
@@ -171,7 +172,7 @@ func (t *tail) write(batch cdc.Batch) error {
 	}
 	var text bytes.Buffer
 	for _, e := range events {
-		if err := appendLine(&text, cursor.Epoch, e); err != nil {
+		if err := ndjson.Encode(&text, cursor.Epoch, e); err != nil {
 			return err
 		}
 	}

@@ -48,7 +48,7 @@ type Source struct {
 	closers []func() error
 }
 
-// Missing says that there is no log of that name.
+// Missing says that there is no log of that name, perhaps not even its file.
 type Missing struct{ Address Address }
 
 // Error says what makes one.

@@ -58,7 +58,7 @@ func OpenDB(a Address, create bool) (*sql.DB, error) {
 		path, query, _ := strings.Cut(a.Target, "?")
 		_, err := os.Stat(path)
 		if err != nil && !create {
-			return nil, fmt.Errorf("there is no file %s: %w", path, err)
+			return nil, &Missing{a}
 		}
 		dsn = sqliteDSN(path, query, err != nil)
 	}

@@ -30,7 +30,7 @@ const lockPatience = time.Millisecond
 func (s *Source) openBolt(ctx context.Context, opts *Options) error {
 	path := s.Address.Target
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && opts.Access != Create {
-		return fmt.Errorf("there is no file %s: %w", path, err)
+		return &Missing{s.Address}
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockPatience, FreelistType: bbolt.FreelistMapType, ReadOnly: opts.Access == Read})
 	if errors.Is(err, berrors.ErrTimeout) {

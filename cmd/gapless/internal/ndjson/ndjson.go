@@ -1,4 +1,5 @@
-package command
+// Package ndjson writes and reads events as lines of JSON.
+package ndjson
 
 import (
 	"bytes"
@@ -12,8 +13,7 @@ import (
 	"github.com/gapless-go/gapless/cdc"
 )
 
-// line is an event as tail writes it and append reads it, so that one feeds the
-// other. Cursor, seq and time are the log's: append takes no notice of them.
+// line is an event as Encode writes it and Decode reads it. Cursor, seq and time are the log's: Decode takes no notice of them.
 type line struct {
 	Cursor     string            `json:"cursor,omitempty"`
 	Seq        uint64            `json:"seq,omitempty"`
@@ -27,9 +27,13 @@ type line struct {
 	Meta       map[string]string `json:"meta,omitempty"`
 }
 
-// appendLine adds the event as one line of JSON.
-func appendLine(dst *bytes.Buffer, epoch string, e cdc.Event) error {
-	l := line{Cursor: e.Cursor(epoch).String(), Seq: e.Seq, Topic: e.Topic, Type: e.Type, Key: e.Key, ID: e.ID, Meta: e.Meta}
+// Encode adds the event as one line. One without a seq is in no log yet, and gets
+// no cursor.
+func Encode(dst *bytes.Buffer, epoch string, e cdc.Event) error {
+	l := line{Seq: e.Seq, Topic: e.Topic, Type: e.Type, Key: e.Key, ID: e.ID, Meta: e.Meta}
+	if e.Seq > 0 {
+		l.Cursor = e.Cursor(epoch).String()
+	}
 	if !e.Time.IsZero() {
 		l.Time = &e.Time
 	}
@@ -43,8 +47,8 @@ func appendLine(dst *bytes.Buffer, epoch string, e cdc.Event) error {
 	return encoder.Encode(l)
 }
 
-// parseLine reads an event.
-func parseLine(text []byte) (cdc.Event, error) {
+// Decode reads an event.
+func Decode(text []byte) (cdc.Event, error) {
 	if !utf8.Valid(text) {
 		return cdc.Event{}, errors.New("it is not UTF-8")
 	}
