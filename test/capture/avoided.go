@@ -12,6 +12,7 @@ const (
 	FoundRows       Kind = "FOUND_ROWS() after a write"
 	ReplacingUpdate Kind = "an UPDATE of SQLite that replaces rows of its own"
 	RowOrder        Kind = "the order in which an UPDATE of SQLite takes rows of which it leaves some out"
+	PartOfFailure   Kind = "what SQLite leaves of an INSERT that fails in a trigger, because a STRICT table takes no such type"
 	RowidOfFailure  Kind = "last_insert_rowid() after an INSERT that a foreign key refuses"
 )
 
@@ -31,6 +32,7 @@ func Avoided() []Avoid {
 		{FoundRows, MariaDB, "the statements of a trigger set it"},
 		{ReplacingUpdate, SQLite, "with a trigger the rows that it replaces are counted one by one"},
 		{RowOrder, SQLite, "with a trigger the rows are looked up before any is changed"},
+		{PartOfFailure, SQLite, "without another trigger that may fail it leaves the row in the transaction"},
 		{RowidOfFailure, SQLite, "with a trigger the row's number is kept"},
 	}
 }

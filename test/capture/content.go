@@ -69,7 +69,7 @@ func textOf(d Dialect, c Column) string {
 	}
 	switch {
 	case mariaBytes.MatchString(c.Type):
-		return "LOWER(HEX(" + name + "))"
+		return "LOWER(coalesce(HEX(" + name + "), HEX(LEFT(" + name + ", 500000))))" // the whole may exceed a packet
 	case mariaSpatial.MatchString(c.Type):
 		return "ST_AsText(" + name + ")"
 	case mariaZeros.MatchString(c.Type):

@@ -31,7 +31,7 @@ type change struct {
 
 // add applies an event, and says what is wrong about it. Where statements
 // restate rows, a row that has several events in a transaction may have another
-// old, and one that a statement made and removed again only a delete.
+// old, and one that a statement wrote and removed has only a delete.
 func (f *fold) add(e Event, restates, again bool) *Difference {
 	if !utf8.Valid(e.Data) || !utf8.ValidString(e.Key) {
 		return &Difference{Kind: "decode", Detail: fmt.Sprintf("not UTF-8: %q %q", e.Key, e.Data)}
@@ -52,7 +52,7 @@ func (f *fold) add(e Event, restates, again bool) *Difference {
 	}
 	before, existed := f.rows[e.Key]
 	var wrong *Difference
-	said, mayDiffer := f.row(data.Old, data), restates && (again || data.New == nil && !existed)
+	said, mayDiffer := f.row(data.Old, data), restates && (again || data.New == nil)
 	if !mayDiffer && ((data.Old != nil) != existed || existed && !said.agrees(before)) {
 		wrong = &Difference{Kind: "old", Detail: shorten(fmt.Sprintf("%s %q says old %q, the events before say %q (%v)", e.Type, e.Key, said, before, existed))}
 	}
