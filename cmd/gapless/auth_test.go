@@ -88,19 +88,38 @@ func TestTokens(t *testing.T) {
 		{"another secret", token(t, jwt.SigningMethodHS256, []byte("another"), everything, jwt.MapClaims{"iss": "shop"}), 401, 401},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			bearer := []string{"Authorization", "Bearer " + c.token, "Content-Type", "application/json"}
-			if c.token == "" {
-				bearer = bearer[2:]
-			}
-			got, body := get(t, newRequest(t, http.MethodGet, s.url+"/events?after=beginning&limit=10", "", bearer...))
-			if got != c.read || c.name == "orders" && (!strings.Contains(body, `"seen"`) || strings.Contains(body, "hidden")) {
-				t.Errorf("reading: got %d, want %d: %s", got, c.read, body)
-			}
-			if got, body := get(t, newRequest(t, http.MethodPost, s.url+"/append", `{"type":"a"}`, bearer...)); got != c.write {
-				t.Errorf("appending: got %d, want %d: %s", got, c.write, body)
-			}
+			tryToken(t, s, c.token, c.read, c.write, c.name == "orders")
 		})
 	}
+	adminAlone(t, s)
+	refused(t, 1, []string{"--token"}, "info", "-s", s.url+"/events")
+	refused(t, 1, []string{"meta"}, "tail", "--once", "-s", s.url+"/events", "--token", sign(orders, nil))
+	got := events(t, ok(t, "", "tail", "--once", "-s", s.url+"/events", "--token", sign(m{"topics": []string{"orders"}, "meta": true}, nil)))
+	if len(got) != 1 || got[0].Meta["by"] != "x" {
+		t.Errorf("tail with a token: %+v", got)
+	}
+	ok(t, `{"type":"b"}`, "append", "-s", s.url+"/events", "--token", sign(m{"append": true}, nil))
+}
+
+// tryToken reads and appends with it; limited: it is for one topic.
+func tryToken(t *testing.T, s *served, token string, read, write int, limited bool) {
+	t.Helper()
+	bearer := []string{"Authorization", "Bearer " + token, "Content-Type", "application/json"}
+	if token == "" {
+		bearer = bearer[2:]
+	}
+	got, body := get(t, newRequest(t, http.MethodGet, s.url+"/events?after=beginning&limit=10", "", bearer...))
+	if got != read || limited && (!strings.Contains(body, `"seen"`) || strings.Contains(body, "hidden")) {
+		t.Errorf("reading: got %d, want %d: %s", got, read, body)
+	}
+	if got, body := get(t, newRequest(t, http.MethodPost, s.url+"/append", `{"type":"a"}`, bearer...)); got != write {
+		t.Errorf("appending: got %d, want %d: %s", got, write, body)
+	}
+}
+
+// adminAlone wants status and metrics on the address of --admin and nowhere else.
+func adminAlone(t *testing.T, s *served) {
+	t.Helper()
 	for _, path := range []string{"/status", "/metrics"} {
 		if got, _ := get(t, newRequest(t, http.MethodGet, s.url+path, "")); got != 404 {
 			t.Errorf("%s is open to everybody: %d", path, got)
@@ -109,13 +128,6 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%s: got %d on the address of --admin", path, got)
 		}
 	}
-	refused(t, 1, []string{"--token"}, "info", "-s", s.url+"/events")
-	refused(t, 1, []string{"meta"}, "tail", "--once", "-s", s.url+"/events", "--token", sign(orders, nil))
-	got := events(t, ok(t, "", "tail", "--once", "-s", s.url+"/events", "--token", sign(m{"topics": []string{"orders"}, "meta": true}, nil)))
-	if len(got) != 1 || got[0].Meta["by"] != "x" {
-		t.Errorf("tail with a token: %+v", got)
-	}
-	ok(t, `{"type":"b"}`, "append", "-s", s.url+"/events", "--token", sign(m{"append": true}, nil))
 }
 
 func TestKeySets(t *testing.T) {
