@@ -50,11 +50,26 @@ func (f *follower) deliverLive(events []Event) error {
 	if first == len(events) {
 		return nil
 	}
-	page := Page{Events: events[first:], Next: events[len(events)-1].Seq}
+	last := events[len(events)-1]
+	page := Page{Events: events[first:], Next: last.Seq}
 	if page.check(f.pos.Seq) != nil { // of two histories
 		return f.readAll(noEnd)
 	}
-	return f.advance(page)
+	f.pos = Cursor{Epoch: f.pos.Epoch, Seq: last.Seq, Tag: f.tagOf(last)}
+	return f.emit(f.opts.Filter.Select(page.Events))
+}
+
+// tagger is a subscription that may know the tag of the last event that Next
+// returned: the Hub's, which makes it once for all followers.
+type tagger interface{ lastTag() string }
+
+func (f *follower) tagOf(last Event) string {
+	if s, ok := f.sub.(tagger); ok {
+		if tag := s.lastTag(); tag != "" {
+			return tag
+		}
+	}
+	return last.Tag()
 }
 
 const noEnd = ^uint64(0)
@@ -79,15 +94,45 @@ var errBeat = errors.New("cdc: heartbeat due")
 // is returned. So that it cannot be taken for the end of the context, that is
 // a cancellation and no deadline, of which the log may have its own.
 func (f *follower) next() ([]Event, error) {
-	ctx, cancel := context.WithCancelCause(f.ctx)
-	defer cancel(nil)
-	beat := time.AfterFunc(time.Until(f.lastBeat.Add(f.opts.Heartbeat)), func() { cancel(errBeat) })
-	defer beat.Stop()
+	ctx := f.wait.begin(f.ctx, time.Until(f.lastBeat.Add(f.opts.Heartbeat)))
 	events, err := f.sub.Next(ctx)
+	f.wait.end()
 	if err != nil && errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil, errBeat // or f.ctx has ended
 	}
 	return events, err
+}
+
+// beatWait is the context of next. One serves until a heartbeat has ended it:
+// making one costs more than delivering an event.
+type beatWait struct {
+	ctx    context.Context // nil: there is none
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+}
+
+func (w *beatWait) begin(parent context.Context, d time.Duration) context.Context {
+	if w.ctx != nil {
+		w.timer.Reset(d)
+		return w.ctx
+	}
+	ctx, cancel := context.WithCancelCause(parent)
+	w.ctx, w.cancel = ctx, cancel
+	w.timer = time.AfterFunc(d, func() { cancel(errBeat) })
+	return ctx
+}
+
+func (w *beatWait) end() {
+	if !w.timer.Stop() { // it ends the context, or has
+		w.ctx = nil
+	}
+}
+
+// close frees what the context holds.
+func (w *beatWait) close() {
+	if w.ctx != nil {
+		w.cancel(nil)
+	}
 }
 
 // maxRenewals is how often in a row a subscription may break without having

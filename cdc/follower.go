@@ -26,6 +26,7 @@ type follower struct {
 	started  bool      // the first batch was yielded
 	lastBeat time.Time // end of the last yield
 
+	wait   beatWait
 	breaks int // of subscriptions in a row, see resubscribe
 	retry  backoff.Backoff
 }
@@ -36,6 +37,7 @@ func (f *follower) run(start Start) error {
 		return f.final(err)
 	}
 	defer func() { _ = f.sub.Close() }()
+	defer f.wait.close()
 	head, err := f.resolve(start)
 	switch {
 	case err != nil:

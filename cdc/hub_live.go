@@ -36,6 +36,7 @@ type hubSubscription struct {
 	// Of the goroutine that calls Next; the hub's mutex guards them only
 	// because they are compared with what it guards.
 	at     uint64 // everything up to here was returned
+	tag    string // of the last event that was returned; empty: it is not known
 	moves  uint64
 	resets uint64
 
@@ -45,6 +46,9 @@ type hubSubscription struct {
 
 // hold implements holder.
 func (s *hubSubscription) hold(seq uint64) { s.position.Store(seq) }
+
+// lastTag implements tagger.
+func (s *hubSubscription) lastTag() string { return s.tag }
 
 // Next implements [Subscription].
 func (s *hubSubscription) Next(ctx context.Context) ([]Event, error) {
@@ -86,7 +90,10 @@ func (s *hubSubscription) take() (events []Event, changed <-chan struct{}, err e
 		return nil, nil, ErrLagged
 	case s.at < h.tail.end.Seq:
 		page := h.tail.page(s.at, chunkEvents)
-		s.at = page.Next
+		s.at, s.tag = page.Next, ""
+		if n := len(page.Events); n > 0 && page.Events[n-1].Seq == h.tail.end.Seq {
+			s.tag = h.tail.end.Tag
+		}
 		return page.Events, nil, nil
 	}
 	if h.changed == nil {
