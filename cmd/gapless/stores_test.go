@@ -12,6 +12,7 @@ import (
 
 	_ "github.com/go-sql-driver/mysql"
 	_ "github.com/lib/pq"
+	"github.com/redis/go-redis/v9"
 	_ "modernc.org/sqlite"
 
 	"github.com/gapless-go/gapless/internal/testserver"
@@ -145,4 +146,20 @@ func execute(t *testing.T, driver, dsn string, statements ...string) {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}
+}
+
+// redisKeys are those of scratch logs: other tests have keys of their own.
+func redisKeys(t *testing.T, address string) string {
+	t.Helper()
+	options, err := redis.ParseURL(address[:strings.LastIndex(address, "/")])
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	keys, err := client.Keys(t.Context(), "*scratch*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(keys, " ")
 }

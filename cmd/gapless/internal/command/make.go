@@ -40,8 +40,8 @@ func (a *app) show(title, sql string) {
 
 // captureTables captures those tables that are not captured as they should be,
 // if the user agrees to the SQL.
-func (a *app) captureTables(ctx context.Context, s *source.Source, names []string) error {
-	if len(names) == 0 {
+func (a *app) captureTables(ctx context.Context, s *source.Source, tables []sqllog.Table) error {
+	if len(tables) == 0 {
 		return nil
 	}
 	log, ok := s.Log.(*sqllog.Log)
@@ -49,20 +49,19 @@ func (a *app) captureTables(ctx context.Context, s *source.Source, names []strin
 		return usagef("tables are captured in SQL databases, and the source is %s", s.Address.Kind)
 	}
 	var due []sqllog.Table
-	for _, name := range names {
-		t := sqllog.Table{Name: name}
+	for _, t := range tables {
 		err := log.VerifyCapture(ctx, t)
 		if err == nil {
 			continue
 		}
 		if _, ok := errors.AsType[*sqllog.SchemaError](err); !ok {
-			return fmt.Errorf("table %s: %w", name, err)
+			return fmt.Errorf("table %s: %w", t.Name, err)
 		}
 		statements, err := log.CaptureStatements(ctx, t)
 		if err != nil {
 			return err
 		}
-		a.show("The changes of "+name+" are captured by:", script(s.Address.Kind, statements))
+		a.show("The changes of "+t.Name+" are captured by:", script(s.Address.Kind, statements))
 		due = append(due, t)
 	}
 	if len(due) == 0 {
@@ -77,6 +76,15 @@ func (a *app) captureTables(ctx context.Context, s *source.Source, names []strin
 		}
 	}
 	return nil
+}
+
+// named are tables with what Capture does by default.
+func named(names []string) []sqllog.Table {
+	tables := make([]sqllog.Table, len(names))
+	for i, name := range names {
+		tables[i] = sqllog.Table{Name: name}
+	}
+	return tables
 }
 
 func tableNames(tables []sqllog.Table) []string {

@@ -81,7 +81,7 @@ func (a *app) root() *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "write results and errors as JSON")
 	f.BoolVarP(&a.yes, "yes", "y", false, "do without asking")
 	f.StringVar(&a.progress, "progress", "auto", "show progress on standard error: auto (on a terminal), always, never")
-	root.AddCommand(a.serve(), a.tail(), a.append(), a.info(), a.trim(), a.renew(), a.schema(), a.version())
+	root.AddCommand(a.serve(), a.tail(), a.append(), a.info(), a.trim(), a.renew(), a.schema(), a.version(), a.consumers(), a.capture(), a.verify(), a.certify(), a.bench())
 	return root
 }
 

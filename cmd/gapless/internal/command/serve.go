@@ -18,11 +18,11 @@ import (
 // serve is the state of the command.
 type serve struct {
 	*app
-	opts    server.Options
-	auth    server.AuthOptions
-	cors    sse.CORS
-	capture []string
-	retain  cdc.RetainOptions
+	opts   server.Options
+	auth   server.AuthOptions
+	cors   sse.CORS
+	tables []string
+	retain cdc.RetainOptions
 }
 
 func (a *app) serve() *cobra.Command {
@@ -55,7 +55,7 @@ SIGTERM lets the clients leave within --drain. A bbolt file is open in one progr
 
 func (s *serve) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringSliceVar(&s.capture, "capture", nil, "`tables` whose changes become events (SQL)")
+	f.StringSliceVar(&s.tables, "capture", nil, "`tables` whose changes become events (SQL)")
 	f.StringVar(&s.opts.Listen, "listen", "127.0.0.1:8080", "`host:port` to serve at")
 	f.StringVar(&s.opts.Admin, "admin", "", "`host:port` for status page and metrics, for everybody who reaches it")
 	f.StringVar(&s.opts.CertFile, "tls-cert", "", "`file` with the certificate, for HTTPS")
@@ -94,7 +94,7 @@ func (s *serve) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.captureTables(ctx, src, s.capture)
+	err = s.captureTables(ctx, src, named(s.tables))
 	if err == nil {
 		err = s.serve(ctx, src)
 	}
