@@ -76,24 +76,39 @@ func (p plan) Differences(ctx context.Context, q engine.Querier) (engine.Problem
 	return problems, err
 }
 
-// verifyOwner finds rights that the function's owner has lost: every write would
-// fail.
+// verifyOwner finds rights that the owners of the functions have lost: every
+// write would fail.
 func (p plan) verifyOwner(ctx context.Context, q engine.Querier, problems *engine.Problems) error {
-	var owner string
-	var inserts, reads bool
-	err := q.QueryRowContext(ctx, "SELECT proowner::regrole::text, has_table_privilege(proowner, $2::regclass, 'INSERT') OR has_any_column_privilege(proowner, $2::regclass, 'INSERT'),"+
-		" has_table_privilege(proowner, $3::regclass, 'SELECT') OR has_any_column_privilege(proowner, $3::regclass, 'SELECT') FROM pg_proc WHERE oid = to_regprocedure($1)",
-		p.function()+"()", p.inbox(), p.On.Log).Scan(&owner, &inserts, &reads)
-	if err != nil {
+	if err := verifyRights(ctx, q, problems, p.function(), p.inbox(), p.On.Log); err != nil {
 		return err
 	}
-	if !inserts {
-		problems.Add("%s, whose rights the triggers have, may not insert into %s, so every write fails: GRANT INSERT", owner, p.inbox())
-	}
-	if !reads {
-		problems.Add("%s, whose rights the triggers have, may not read the table, so writes fail: GRANT SELECT", owner)
+	if n := p.Settings.Names; p.Settings.Mode == engine.AtCommit {
+		return verifyRights(ctx, q, problems, n.Qualify(n.Table+"_number"), n.Log, n.Inbox)
 	}
 	return nil
+}
+
+// verifyRights is for a trigger's function that reads a table, or is its
+// trigger, and inserts into another.
+func verifyRights(ctx context.Context, q engine.Querier, problems *engine.Problems, function, into, from string) error {
+	may := func(right, table string) string {
+		return "(has_table_privilege(proowner, " + table + "::regclass, '" + right + "') OR has_any_column_privilege(proowner, " + table + "::regclass, '" + right + "'), "
+	}
+	mayUse := func(table string) string {
+		return "(has_schema_privilege(proowner, (SELECT relnamespace FROM pg_class WHERE oid = " + table + "::regclass), 'USAGE')," +
+			" 'use the schema of ' || " + table + " || ', so every write fails: GRANT USAGE ON SCHEMA'), "
+	}
+	missing, err := engine.List[string](ctx, q, "SELECT proowner::regrole || ', whose rights the triggers have, may not ' || what FROM pg_proc, LATERAL (VALUES "+
+		mayUse("$2")+mayUse("$3")+may("INSERT", "$2")+"'insert into ' || $2 || ', so every write fails: GRANT INSERT'), "+may("SELECT", "$3")+
+		"'read ' || $3 || ', so writes fail: GRANT SELECT'),"+
+		" (NOT EXISTS (SELECT FROM pg_attrdef a JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid JOIN pg_class s ON s.oid = d.refobjid"+
+		" WHERE a.adrelid = $2::regclass AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(proowner, s.oid, 'USAGE, UPDATE') END),"+
+		" 'use the sequence of ' || $2 || ', so every write fails: GRANT USAGE ON SEQUENCE')"+
+		") AS rights (granted, what) WHERE oid = to_regprocedure($1) AND NOT granted", function+"()", into, from)
+	for _, m := range missing {
+		problems.Add("%s", m)
+	}
+	return err
 }
 
 // inbox is the table that events are inserted into.
