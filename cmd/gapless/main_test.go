@@ -52,9 +52,10 @@ type result struct {
 	code     int
 }
 
-// environment is that of the tests without settings of the program.
+// environment is that of the tests without settings of the program. With the
+// race detector a process would sleep for a second before it ends.
 func environment() []string {
-	var env []string
+	env := []string{"GORACE=atexit_sleep_ms=0"}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "GAPLESS_") {
 			env = append(env, v)

@@ -27,14 +27,17 @@ func (a *app) capture() *cobra.Command {
 		Long:  "capture lists the tables that a SQL log captures, installs and removes their triggers, and prints these for a migration.",
 	}
 	add := &cobra.Command{
-		Use: "add TABLE…", Short: "Capture tables; the SQL is shown first", Args: cobra.MinimumNArgs(1),
+		Use: "add TABLE…", Short: "Capture tables, and make the log if it is missing; the SQL is shown first", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.withLog(cmd.Context(), source.Write, func(s *source.Source, _ *sqllog.Log) error {
-				if err := c.captureTables(cmd.Context(), s, c.tables(args)); err != nil {
-					return err
-				}
-				return c.print(map[string]any{"captured": args}, func(out io.Writer) { fmt.Fprintf(out, "captured: %s\n", strings.Join(args, ", ")) })
-			})
+			s, err := c.openOrMake(cmd.Context())
+			if err != nil {
+				return err
+			}
+			err = c.captureTables(cmd.Context(), s, c.tables(args))
+			if err = errors.Join(err, s.Close()); err != nil {
+				return err
+			}
+			return c.print(map[string]any{"captured": args}, func(out io.Writer) { fmt.Fprintf(out, "captured: %s\n", strings.Join(args, ", ")) })
 		},
 	}
 	show := &cobra.Command{

@@ -53,7 +53,7 @@ type Missing struct{ Address Address }
 
 // Error says what makes one.
 func (e *Missing) Error() string {
-	return fmt.Sprintf("%s has no log %q: check the name (--log), or let gapless append or gapless serve make it", e.Address, e.Address.Name)
+	return fmt.Sprintf("%s has no log %q: check the name (--log), or make it by gapless append, serve or capture add", e.Address, e.Address.Name)
 }
 
 // Open opens the log of the address.
