@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
+	boltlog "github.com/gapless-go/gapless/source/bolt"
+	redislog "github.com/gapless-go/gapless/source/redis"
 	sqllog "github.com/gapless-go/gapless/source/sql"
 )
 
@@ -75,18 +77,50 @@ func TestVerifyComparesAStreamWithItsLog(t *testing.T) {
 // withWorker stores a worker that has parked two events.
 func withWorker(t *testing.T, address string) {
 	t.Helper()
-	driver, dsn := database(address)
-	db, err := sql.Open(driver, dsn)
+	all := events(t, ok(t, "", "tail", "--once", "-s", address))
+	cursor, err := cdc.ParseCursor(all[5].Cursor)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	store, err := sqllog.NewStore(t.Context(), db, nil)
-	if err != nil {
-		t.Fatal(err)
+	scheme, path, _ := strings.Cut(address, ":")
+	switch scheme {
+	case "bolt":
+		log, err := boltlog.OpenFile(t.Context(), path, "events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer log.Close()
+		place, err := log.Store().Place("workers")
+		park(t, place, err, cursor)
+	case "redis":
+		client := redisClient(t, address)
+		defer client.Close()
+		store, err := redislog.NewStore(client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		place, err := store.Place("workers")
+		park(t, place, err, cursor)
+	default:
+		db, err := sql.Open(database(address))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		store, err := sqllog.NewStore(t.Context(), db, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		place, err := store.Place(t.Context(), "workers", nil)
+		park(t, place, err, cursor)
 	}
-	defer store.Close()
-	place, err := store.Place(t.Context(), "workers", nil)
+}
+
+// park takes the lease of a worker and parks two events.
+func park[T any](t *testing.T, place cdc.Place[T], err error, cursor cdc.Cursor) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,12 +128,7 @@ func withWorker(t *testing.T, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := events(t, ok(t, "", "tail", "--once", "-s", address))
-	cursor, err := cdc.ParseCursor(all[5].Cursor)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = place.Apply(t.Context(), "mailer", lease.Revision, func(context.Context, *sql.Tx) (cdc.Change, error) {
+	err = place.Apply(t.Context(), "mailer", lease.Revision, func(context.Context, T) (cdc.Change, error) {
 		return cdc.Change{Cursor: cursor, Park: []cdc.Parked{
 			{Key: "o-2", Event: cdc.Event{Seq: 2, Type: "order.created", Key: "o-2"}, Reason: "no such address", Tries: 5},
 			{Key: "o-4", Event: cdc.Event{Seq: 4, Type: "order.created", Key: "o-4"}, Reason: "refused", Tries: 5},
@@ -113,7 +142,9 @@ func withWorker(t *testing.T, address string) {
 func TestConsumers(t *testing.T) {
 	each(t, func(t *testing.T, address string) {
 		ok(t, numbered(1, 10), "append", "-s", address)
-		refused(t, 1, []string{"--place"}, "consumers", "list", "-s", address)
+		if scheme, _, _ := strings.Cut(address, ":"); scheme == "sqlite" {
+			refused(t, 1, []string{"--place"}, "consumers", "list", "-s", address)
+		}
 		withWorker(t, address)
 		list := func() (w struct {
 			Name, State, Holder string
@@ -142,7 +173,7 @@ func TestConsumers(t *testing.T) {
 		ok(t, "", "consumers", "resume", "mailer", "-s", address)
 		refused(t, 1, []string{"consumers list"}, "consumers", "pause", "mialer", "-s", address)
 		refused(t, 2, []string{"no seq"}, "consumers", "drop", "mailer", "x", "-s", address)
-	}, "sqlite", "postgres")
+	}, "bolt", "sqlite", "postgres", "redis")
 }
 
 // TestCertifyAndBench leave nothing behind, and open no log that exists.

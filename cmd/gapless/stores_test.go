@@ -148,14 +148,20 @@ func execute(t *testing.T, driver, dsn string, statements ...string) {
 	}
 }
 
-// redisKeys are those of scratch logs: other tests have keys of their own.
-func redisKeys(t *testing.T, address string) string {
+// redisClient reaches the server of an address.
+func redisClient(t *testing.T, address string) *redis.Client {
 	t.Helper()
 	options, err := redis.ParseURL(address[:strings.LastIndex(address, "/")])
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := redis.NewClient(options)
+	return redis.NewClient(options)
+}
+
+// redisKeys are those of scratch logs: other tests have keys of their own.
+func redisKeys(t *testing.T, address string) string {
+	t.Helper()
+	client := redisClient(t, address)
 	defer client.Close()
 	keys, err := client.Keys(t.Context(), "*scratch*").Result()
 	if err != nil {

@@ -99,7 +99,7 @@ func (p *appender) all(ctx context.Context) error {
 			}
 			events = nil
 		}
-		next, ok := <-lines
+		next, ok := nextLine(ctx, lines)
 		if !ok || next.err != nil {
 			return errors.Join(p.send(ctx, first, events), next.err, ctx.Err())
 		}

@@ -69,15 +69,18 @@ func explain(err error) error {
 		}
 	}
 	if errors.Is(err, errors.ErrUnsupported) {
-		return fmt.Errorf("the source cannot do this: %w", err)
+		return fmt.Errorf("the source cannot do this; name the store itself, if it is an endpoint: %w", err)
 	}
 	return err
 }
 
 // report writes the error and returns the exit code.
 func (a *app) report(ctx context.Context, err error) int {
-	if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if err == nil {
 		return 0
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted")
 	}
 	err = explain(err)
 	if a.json {

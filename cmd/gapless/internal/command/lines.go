@@ -52,3 +52,13 @@ func readLines(ctx context.Context, in io.Reader) <-chan inputLine {
 	}()
 	return lines
 }
+
+// nextLine waits for a line; false: there are no more, or ctx has ended.
+func nextLine(ctx context.Context, lines <-chan inputLine) (inputLine, bool) {
+	select {
+	case l, ok := <-lines:
+		return l, ok
+	case <-ctx.Done():
+		return inputLine{}, false
+	}
+}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -29,6 +31,9 @@ func postTo(s *source.Source) appendFunc {
 		}
 		request.Header.Set("Content-Type", "application/x-ndjson")
 		response, err := s.HTTP.Do(request)
+		if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
+			return cdc.Receipt{}, fmt.Errorf("nobody answers at %s: %w", s.Address, err)
+		}
 		if err != nil {
 			return cdc.Receipt{}, fmt.Errorf("%w: %w", cdc.ErrUnknownOutcome, err)
 		}
@@ -44,7 +49,10 @@ func receiptOf(response *http.Response) (cdc.Receipt, error) {
 	}
 	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusCreated {
 		err := fmt.Errorf("%s answered %s: %s", response.Request.URL.Redacted(), response.Status, detail(text))
-		if response.StatusCode >= http.StatusInternalServerError {
+		if response.StatusCode == http.StatusNotFound || response.StatusCode == http.StatusMethodNotAllowed {
+			err = fmt.Errorf("appends are not served there, as gapless serve --append does: %w", err)
+		}
+		if response.StatusCode >= http.StatusInternalServerError && response.StatusCode != http.StatusNotImplemented {
 			err = fmt.Errorf("%w: %w", cdc.ErrUnknownOutcome, err)
 		}
 		return cdc.Receipt{}, err

@@ -93,6 +93,9 @@ func (a *app) source(ctx context.Context, access source.Access) (*source.Source,
 	}
 	a.open.Access = access
 	a.open.OnError = a.warn
+	if err := source.Check(address, &a.open); err != nil {
+		return nil, &usageError{err}
+	}
 	return source.Open(ctx, address, &a.open)
 }
 

@@ -73,6 +73,9 @@ func (t *tail) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if t.progress == "auto" && isTerminal(t.Out) {
+			t.progress = "never" // the events are to be seen there
+		}
 		if t.meter, err = t.app.meter("following", -1); err != nil {
 			return err
 		}
@@ -113,7 +116,7 @@ func (t *tail) follow(ctx context.Context, log cdc.Log, start cdc.Start) error {
 		err := t.stream(ctx, log, start)
 		reset, ok := errors.AsType[*cdc.ResetError](err)
 		switch {
-		case errors.Is(err, errEnough):
+		case errors.Is(err, errEnough), ctx.Err() != nil: // to be interrupted is its usual end
 			return nil
 		case !ok:
 			return err

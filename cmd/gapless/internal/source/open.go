@@ -59,7 +59,7 @@ func (e *Missing) Error() string {
 // Open opens the log of the address.
 func Open(ctx context.Context, a Address, opts *Options) (*Source, error) {
 	s := &Source{Address: a}
-	if err := s.check(opts); err != nil {
+	if err := Check(a, opts); err != nil {
 		return nil, err
 	}
 	if err := s.open(ctx, opts); err != nil {
@@ -68,9 +68,9 @@ func Open(ctx context.Context, a Address, opts *Options) (*Source, error) {
 	return s, nil
 }
 
-// check refuses what the kind of store does not have.
-func (s *Source) check(opts *Options) error {
-	k := s.Address.Kind
+// Check refuses what the kind of store does not have, as Open does.
+func Check(a Address, opts *Options) error {
+	k := a.Kind
 	switch {
 	case opts.Mode != "" && !k.IsSQL():
 		return fmt.Errorf("--mode is for SQL databases, and the source is %s", k)
@@ -81,7 +81,8 @@ func (s *Source) check(opts *Options) error {
 	case opts.Foreign && opts.Access != Read:
 		return errors.New("a stream of --foreign is written by others: Gapless only reads it")
 	}
-	return nil
+	_, err := parseColumns(opts.Columns)
+	return err
 }
 
 func (s *Source) open(ctx context.Context, opts *Options) error {
