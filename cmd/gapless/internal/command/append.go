@@ -67,7 +67,11 @@ func (p *appender) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer p.meter.done()
-	return p.with(ctx, source.Create, func(s *source.Source) error {
+	access := source.Create
+	if len(p.open.Columns) > 0 { // nothing is put beside somebody's table unasked
+		access = source.Write
+	}
+	return p.with(ctx, access, func(s *source.Source) error {
 		p.to = func(ctx context.Context, events []cdc.Event) (cdc.Receipt, error) {
 			return cdc.Append(ctx, s.Log, events...)
 		}

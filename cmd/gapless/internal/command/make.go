@@ -18,7 +18,7 @@ func (a *app) openOrMake(ctx context.Context) (*source.Source, error) {
 		return s, err
 	}
 	address := missing.Address
-	if address.Kind.IsSQL() && len(a.open.Columns) == 0 {
+	if address.Kind.IsSQL() {
 		sql, err := a.schemaSQL(address.Kind.Dialect(), "")
 		if err != nil {
 			return nil, err

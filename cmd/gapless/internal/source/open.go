@@ -49,10 +49,16 @@ type Source struct {
 }
 
 // Missing says that there is no log of that name, perhaps not even its file.
-type Missing struct{ Address Address }
+type Missing struct {
+	Address Address
+	Mapped  bool // the table is there, and what a log needs beside it is not
+}
 
 // Error says what makes one.
 func (e *Missing) Error() string {
+	if e.Mapped {
+		return fmt.Sprintf("the table %s of %s is no log yet: run what gapless schema %s prints with these --columns, or let gapless serve do it", e.Address.Name, e.Address, e.Address.Kind)
+	}
 	return fmt.Sprintf("%s has no log %q: check the name (--log), or make it by gapless append, serve or capture add", e.Address, e.Address.Name)
 }
 

@@ -30,7 +30,7 @@ func (s *Source) openSQL(ctx context.Context, opts *Options) error {
 	s.onClose(s.DB.Close)
 	log, err := sqllog.Open(ctx, s.DB, s.Address.Name, o)
 	if err != nil {
-		return s.explainSQL(err)
+		return s.explainSQL(err, len(opts.Columns) > 0)
 	}
 	s.Log = log
 	s.onClose(log.Close)
@@ -58,7 +58,7 @@ func OpenDB(a Address, create bool) (*sql.DB, error) {
 		path, query, _ := strings.Cut(a.Target, "?")
 		_, err := os.Stat(path)
 		if err != nil && !create {
-			return nil, &Missing{a}
+			return nil, &Missing{Address: a}
 		}
 		dsn = sqliteDSN(path, query, err != nil)
 	}
@@ -126,9 +126,14 @@ func fieldOf(c *sqllog.Columns, name string) *string {
 }
 
 // explainSQL adds what to do in the program.
-func (s *Source) explainSQL(err error) error {
-	if e, ok := errors.AsType[*sqllog.SchemaError](err); ok && isMissing(e) {
-		return &Missing{s.Address}
+func (s *Source) explainSQL(err error, mapped bool) error {
+	if e, ok := errors.AsType[*sqllog.SchemaError](err); ok && len(e.Problems) > 0 {
+		switch first := e.Problems[0]; {
+		case strings.HasPrefix(first, "it does not exist"):
+			return &Missing{Address: s.Address}
+		case mapped && strings.HasPrefix(first, "its table") && strings.Contains(first, "does not exist"):
+			return &Missing{Address: s.Address, Mapped: true}
+		}
 	}
 	switch text := err.Error(); {
 	case strings.Contains(text, "SSL is not enabled on the server"):
@@ -137,9 +142,4 @@ func (s *Source) explainSQL(err error) error {
 		return fmt.Errorf("%s: the server ended the connection: check address and user: %w", s.Address, err)
 	}
 	return fmt.Errorf("%s: %w", s.Address, err)
-}
-
-// isMissing reports whether the log's table is not there at all.
-func isMissing(e *sqllog.SchemaError) bool {
-	return len(e.Problems) > 0 && strings.HasPrefix(e.Problems[0], "it does not exist")
 }

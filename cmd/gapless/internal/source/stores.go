@@ -30,7 +30,7 @@ const lockPatience = time.Millisecond
 func (s *Source) openBolt(ctx context.Context, opts *Options) error {
 	path := s.Address.Target
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && opts.Access != Create {
-		return &Missing{s.Address}
+		return &Missing{Address: s.Address}
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockPatience, FreelistType: bbolt.FreelistMapType, ReadOnly: opts.Access == Read})
 	if errors.Is(err, berrors.ErrTimeout) {
@@ -43,7 +43,7 @@ func (s *Source) openBolt(ctx context.Context, opts *Options) error {
 	if opts.Access != Create {
 		err := db.View(func(tx *bbolt.Tx) error {
 			if tx.Bucket([]byte(s.Address.Name)) == nil {
-				return &Missing{s.Address}
+				return &Missing{Address: s.Address}
 			}
 			return nil
 		})
@@ -77,7 +77,7 @@ func (s *Source) openRedis(ctx context.Context, opts *Options) error {
 	case err != nil:
 		return fmt.Errorf("%s does not answer as Redis does: check address, user and password: %w", s.Address, err)
 	case n == 0 && opts.Access != Create:
-		return &Missing{s.Address}
+		return &Missing{Address: s.Address}
 	case opts.Foreign:
 		log, err := redislog.OpenStream(ctx, s.Redis, key, nil)
 		return s.opened(log, err)
@@ -113,7 +113,7 @@ func (s *Source) openNATS(ctx context.Context, opts *Options) error {
 	if opts.Access != Create {
 		_, err := s.NATS.Stream(ctx, s.Address.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return &Missing{s.Address}
+			return &Missing{Address: s.Address}
 		}
 		if err != nil {
 			return fmt.Errorf("%s: JetStream does not answer: %w", s.Address, err)
