@@ -64,9 +64,9 @@ type FilterReader interface {
 	// ReadFiltered is [Source.Read] without the events that f does not match;
 	// limit counts those that match. It owes all that Read does, and a Tag
 	// where Next is an event that was left out. f is exact: it compares bytes,
-	// and a value that the store cannot hold matches nothing. An error that is
-	// [errors.ErrUnsupported] declines: reading all would be no slower, and is
-	// what the caller then does.
+	// and a value that the store cannot hold matches nothing. Nothing is written
+	// to f. An error that is [errors.ErrUnsupported] declines: reading all would
+	// be no slower, and is what the caller then does.
 	ReadFiltered(ctx context.Context, after Cursor, limit int, f Filter) (Page, error)
 }
 

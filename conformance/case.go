@@ -33,7 +33,7 @@ func Cases() []Case {
 		orderedCases(), uniqueCases(), reliableCases(), textCases(), committedCases(), refusedCases(), atomicCases(),
 		resumableCases(), trimBesideCases(), renewedCases(), handoffCases(), liveCases(), liveOddCases(),
 		bookmarkCases(), durableCases(), reopenedCases(),
-		boundedCases(), containedCases(), idempotentCases(), identityCases(), filteredCases(),
+		boundedCases(), containedCases(), idempotentCases(), identityCases(), filteredCases(), pushedCases(), lagCases(), handleCases(),
 	)
 	order := verify.Guarantees()
 	slices.SortStableFunc(cases, func(a, b Case) int {

@@ -3,6 +3,7 @@ package conformance
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
@@ -82,6 +83,19 @@ func headBelowOpen(t *test) {
 	}
 }
 
+// tooLarge are events above the limit, each by another field.
+func tooLarge() []cdc.Event {
+	long := strings.Repeat("x", cdc.DefaultMaxEventBytes)
+	return []cdc.Event{
+		{Data: []byte(long + "x")},
+		{Key: "x", Data: []byte(long)},
+		{Meta: map[string]string{"k": long}},
+		{Meta: map[string]string{long: "v"}},
+		{Topic: long[:len(long)/2], Key: long[:len(long)/2], Type: "x"},
+		{ID: long + "x"},
+	}
+}
+
 func refusedIsNotSeen(t *test) {
 	log := t.open()
 	t.Fill(log, 1)
@@ -94,11 +108,11 @@ func refusedIsNotSeen(t *test) {
 	if invalid, ok := errors.AsType[*cdc.InvalidEventError](err); !ok || invalid.Index != 0 {
 		t.Fail(verify.Committed, "an event of the reserved type %q: got the error %v, want an *InvalidEventError (call cdc.CheckAppend first)", bad.Type, err)
 	}
-	large := t.Event()
-	large.Data = make([]byte, cdc.DefaultMaxEventBytes+1)
-	_, err = t.h.append(t.Ctx, log.Log, large)
-	if _, ok := errors.AsType[*cdc.TooLargeError](err); !ok {
-		t.Fail(verify.Committed, "an event of more than %d bytes: got the error %v, want a *TooLargeError", cdc.DefaultMaxEventBytes, err)
+	for n, large := range tooLarge() {
+		_, err = t.h.append(t.Ctx, log.Log, append(t.Events(n), large)...)
+		if refused, ok := errors.AsType[*cdc.TooLargeError](err); !ok || refused.Index != n || refused.Size != large.Size() {
+			t.Fail(verify.Committed, "event %d of an append has %d bytes, more than %d: got the error %v, want a *TooLargeError that says so", n, large.Size(), cdc.DefaultMaxEventBytes, err)
+		}
 	}
 	got := t.ReadAll(log, cdc.Cursor{Epoch: s.First().Epoch, Seq: before}, 10)
 	t.Want(len(got) == 0, "%s were read though every append was refused", trial.EventsText(got))

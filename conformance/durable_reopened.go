@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
@@ -17,9 +18,32 @@ func reopenedCases() []Case {
 		{Guarantee: g, Situation: "ReopenRolledBack", Sentence: "head, last and seqs survive reopening when the newest seqs are those of a rollback, also when everything below was trimmed", needs: []need{needReopen, needBegin}, run: reopenRolledBack},
 		{Guarantee: g, Situation: "ReopenUndecided", Sentence: "an append that an older transaction held back is there after reopening, nothing of that transaction is", needs: []need{needReopen, needThree}, run: reopenUndecided},
 		{Guarantee: g, Situation: "ReopenOften", Sentence: "reopening without anything between changes nothing, however often, and IDs, cursors and appends work after it", needs: reopen, run: reopenOften},
+		{Guarantee: g, Situation: "ReopenExact", Sentence: "texts of every kind, empty fields, no data and the zone of times are after reopening what they were before, up to the last event", needs: reopen, run: reopenExact},
 		{Guarantee: g, Situation: "KilledAppending", Sentence: "a process kills itself wherever an Append of several looks at its context: all of them are there, or none, and the retry adds them once", needs: crash, run: killedAppending, real: true},
 		{Guarantee: g, Situation: "KilledTrimming", Sentence: "the same in a Trim: what is gone is below the floor", needs: crash, run: killedTrimming, real: true},
 		{Guarantee: g, Situation: "KilledRenewing", Sentence: "the same in a Renew: the epoch is the old one or another, and nothing else has changed", needs: crash, run: killedRenewing, real: true},
+	}
+}
+
+// reopenExact ends the log with one odd event after the other.
+func reopenExact(t *test) {
+	log := t.open()
+	var odd []cdc.Event
+	for _, text := range texts() {
+		odd = append(odd, cdc.Event{Topic: text, Type: text, Key: text, Data: []byte(text), Meta: map[string]string{text: text}})
+	}
+	t.Append(log, odd...)
+	for _, e := range []cdc.Event{{}, {Topic: "t"}, {Type: "t"}, {Key: "k"}, {Data: []byte{0}}, {Meta: map[string]string{"": ""}}, {ID: "i"}} {
+		time.Sleep(1_234_567)
+		t.Append(log, e)
+		epoch := t.Bounds(log).Epoch
+		before := t.ReadAll(log, cdc.Cursor{Epoch: epoch}, 1000)
+		log = t.reopen(log)
+		after := t.ReadAll(log, cdc.Cursor{Epoch: epoch}, 1000)
+		t.SameSeqs(verify.Durable, trial.SeqsOf(after), trial.SeqsOf(before), "read after reopening a log that ended with %+v", e)
+		for i := range after {
+			t.Want(verify.Sum(after[i]) == verify.Sum(before[i]) && after[i].Time.Location() == time.UTC, "before reopening event %d was %+v, after it %+v", before[i].Seq, before[i], after[i])
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ func filteredCases() []Case {
 		{Guarantee: verify.Reliable, Situation: "FilteredFields", Sentence: "the values of a field are alternatives, however many and however often given, and all fields must match", run: filteredFields},
 		{Guarantee: verify.Reliable, Situation: "FilteredMerged", Sentence: "several topics, dense and rare, are read in order and without a hole, from every cursor with every limit", run: filteredMerged},
 		{Guarantee: verify.Reliable, Situation: "FilteredNextIsCovered", Sentence: "Next of a filtered page is never above the head, and reading from there finds every match that comes later", run: filteredNextIsCovered},
-		{Guarantee: verify.Reliable, Situation: "FilteredLarge", Sentence: "matches that are together larger than a page are all read", run: filteredLarge},
+		{Guarantee: verify.Reliable, Situation: "FilteredLarge", Sentence: "matches that are together larger than a page are all read, in several pages", run: filteredLarge},
 		{Guarantee: verify.Committed, Situation: "Filtered", Sentence: "three transactions end in every order, and who polls with a filter gets each match once it is committed, and not before", needs: []need{needThree}, run: filteredCommitted},
 		{Guarantee: r, Situation: "FilteredTruncated", Sentence: "after a trim a filtered read below the floor is a reset or serves all that follows, and no match is passed over", run: filteredTruncated},
 		{Guarantee: r, Situation: "FilteredForeign", Sentence: "a filtered read with a cursor of another epoch is an error", run: filteredForeign},
@@ -61,7 +61,7 @@ func (t *test) tryFiltered(log handle, after cdc.Cursor, limit int, f cdc.Filter
 // allFiltered reads to the end.
 func (t *test) allFiltered(log handle, after cdc.Cursor, limit int, f cdc.Filter) []uint64 {
 	var got []uint64
-	for range 2000 {
+	for range 20_000 { // pages may be of one event
 		page, err := t.tryFiltered(log, after, limit, f)
 		if err != nil {
 			t.StoreFailed("ReadFiltered", err)
@@ -241,7 +241,7 @@ func filteredLarge(t *test) {
 	log := t.open()
 	var want []uint64
 	f := cdc.Filter{Topics: []string{"large", "larger"}}
-	for n := range 6 {
+	for n := range 8 {
 		e := t.Event()
 		e.Topic, e.Data = f.Topics[n%2], bytes.Repeat([]byte("x"), 400_000)
 		want = append(want, t.Append(log, e).Seqs...)

@@ -127,10 +127,20 @@ func trimmedID(t *test) {
 
 func reopenedID(t *test) {
 	log := t.open()
-	events := t.Events(3)
+	events := t.Events(7)
 	first := t.Append(log, events...)
-	log = t.reopen(log)
-	again := t.Append(log, events...)
-	t.Want(again.Duplicate && slices.Equal(again.Seqs, first.Seqs), "after reopening the same IDs got the receipt %+v, first was %+v", again, first)
-	t.Record(log)
+	t.FillFast(log, floodSize)
+	for n := range 2 {
+		if n > 0 {
+			t.trim(log, first.Seqs[2])
+			events, first.Seqs = events[3:], first.Seqs[3:]
+		}
+		log = t.reopen(log)
+		for i, e := range events {
+			again := t.Append(log, e)
+			t.Want(again.Duplicate && slices.Equal(again.Seqs, first.Seqs[i:i+1]), "after reopening the ID of event %d got the receipt %+v", first.Seqs[i], again)
+		}
+		again := t.Append(log, events...)
+		t.Want(again.Duplicate && slices.Equal(again.Seqs, first.Seqs), "after reopening the same IDs got the receipt %+v, first was %+v", again, first)
+	}
 }

@@ -61,10 +61,13 @@ func sameTime(t *test) {
 func confusable() []string {
 	const uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 	ids := []string{
+		// Each two have one CRC-32, one FNV-1a of 32 bits, one hashCode of Java.
+		"plumless", "buckeroo", "costarring", "liquid", "Aa", "BB",
 		"id", "ID", "Id", " id", "id ", "id  ", "id\t", "id\n", "i d",
 		"é", "e\u0301", "e", "É", "ı", "i", "ß", "ss", "ﬁ", "fi",
 		"1", "01", "1.0", "+1", "1e0", "0x1", "10", "9",
 		"ab", "a%", "a_", "a*", "a?", "a\\", "null", "NULL", "nil", "true", "{}",
+		" ", "  ", "\t", "0", "-", "false", "undefined", "id.", "id/", "id:", "a:b", "a/b", "a'b", "a''b", "a\"b", "a\\'b", "a b", "a+b", "a%20b", "a\u00a0b", "a\nb", "a\r\nb",
 		"🎯", "🎲", "日本", "日本語", "id\u200b", "\ufeffid", "i\u00add",
 		uuid, strings.ToUpper(uuid), strings.ReplaceAll(uuid, "-", ""), "{" + uuid + "}",
 	}
@@ -125,24 +128,31 @@ func rememberedID(t *test) {
 	log := t.open()
 	e := t.Event()
 	first := t.Append(log, e)
-	for n := range 4 {
-		t.FillFast(log, 700)
+	others := 0
+	for _, later := range []time.Duration{5 * time.Minute, 2 * time.Hour, 25 * time.Hour, 8 * 24 * time.Hour} {
+		t.FillFast(log, far/4)
+		others += far / 4
 		if trial.InBubble() {
-			time.Sleep(5 * time.Minute)
+			t.SleepLong(later)
 		}
 		again := t.Append(log, e)
-		t.Want(again.Duplicate && slices.Equal(again.Seqs, first.Seqs), "ID %q was appended again after %d other events: the receipt is %+v, the first was %+v", e.ID, 700*(n+1), again, first)
+		t.Want(again.Duplicate && slices.Equal(again.Seqs, first.Seqs), "ID %q was appended again after %d other events: the receipt is %+v, the first was %+v", e.ID, others, again, first)
 	}
 }
 
+// othersTrimmed has IDs that are beginnings and patterns of others.
 func othersTrimmed(t *test) {
 	log := t.open()
-	events := t.Events(6)
+	ids := append([]string{"%", "_"}, confusable()...)
+	events := make([]cdc.Event, len(ids))
+	for i, id := range ids {
+		events[i] = cdc.Event{ID: id}
+	}
 	first := t.Append(log, events...)
-	for n := range 4 {
+	for _, n := range []int{0, 1, 2, 3, 10, len(ids) / 2, len(ids) - 2} {
 		t.trim(log, first.Seqs[n])
-		again := t.Append(log, events[5])
-		t.Want(again.Duplicate && slices.Equal(again.Seqs, first.Seqs[5:]), "after a trim to %d, event %d was appended again: the receipt is %+v", first.Seqs[n], first.Seqs[5], again)
+		again := t.Append(log, events[n+1:]...)
+		t.Want(again.Duplicate && slices.Equal(again.Seqs, first.Seqs[n+1:]), "after a trim to %d, the events above it were appended again: the receipt is %+v", first.Seqs[n], again)
 	}
 }
 

@@ -359,6 +359,7 @@ func storeFails(t *test) {
 	t.Fill(log, 6)
 	s := t.Follow("over the failure", log, cdc.Latest(), trial.Quiet())
 	s.AwaitLive()
+	before := t.Bounds(log)
 	mend, err := t.h.Break(t.Ctx, log.at, log.Log)
 	if err != nil {
 		t.StoreFailed("Break", err)
@@ -366,7 +367,7 @@ func storeFails(t *test) {
 	t.Checked()
 	page, err := log.Read(t.Ctx, cdc.Cursor{Epoch: s.First().Epoch}, 100)
 	t.Trace("Read while the store is broken → %s", trial.PageText(page, err))
-	_, boundsErr := log.Bounds(t.Ctx)
+	b, boundsErr := log.Bounds(t.Ctx)
 	t.Trace("Bounds while the store is broken → %s", trial.ErrText(boundsErr))
 	mend()
 	if err == nil && boundsErr == nil {
@@ -375,6 +376,7 @@ func storeFails(t *test) {
 	if err == nil && len(page.Events) < 6 && (page.Next == 0 || page.Next >= 6) { // a part from memory is legal
 		t.Fail(verify.Reliable, "while the store could not be read, Read returned %s and no error: that says the log ends there", trial.PageText(page, err))
 	}
+	t.Want(boundsErr != nil || b.Head >= before.Head && b.Last >= before.Last && b.Epoch == before.Epoch, "while the store could not be read, Bounds returned %+v and no error: they were %+v", b, before)
 	seq := t.Append(log, t.Event()).Seqs[0]
 	s.Await(verify.Reliable, func(p trial.Progress) bool { return p.Err != nil || trial.LastSeq(p.Events) >= seq }, "the stream ends with an error or delivers %d", seq)
 	if _, reset := errors.AsType[*cdc.ResetError](s.Err()); reset {

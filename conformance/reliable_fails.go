@@ -34,6 +34,7 @@ func eventFails(t *test) {
 				}
 			}
 		}
+		t.atUnreadable(log, bad, epoch)
 		s := t.Follow(fmt.Sprintf("event %d cannot be read", bad.Seq), log, cdc.Beginning(), &cdc.FollowOptions{PageSize: 2})
 		s.Await(verify.Reliable, func(p trial.Progress) bool { return p.Err != nil || p.Lives > 0 }, "the stream ends or turns live")
 		t.Want(s.Ended() || len(s.Events()) == len(all), "event %d could not be read, and a stream was live after %s", bad.Seq, trial.EventsText(s.Events()))
@@ -44,6 +45,18 @@ func eventFails(t *test) {
 	if failed == 0 && !t.h.overHub { // a Hub has them in memory
 		t.DidNothing("BreakEvent", "every event was read")
 	}
+}
+
+// atUnreadable reads after the event that cannot be read: whether it is the one
+// that the cursor names can be known from elsewhere, or not at all.
+func (t *test) atUnreadable(log handle, bad cdc.Event, epoch string) {
+	own, wrong := bad.Cursor(epoch), bad.Cursor(epoch)
+	wrong.Tag = cdc.Event{Type: "another"}.Tag()
+	_, err := t.TryRead(log, own, 10)
+	_, reset := errors.AsType[*cdc.ResetError](err)
+	t.Want(!reset, "event %d could not be read, and Read said of its own cursor that it cannot be resumed: %v", bad.Seq, err)
+	_, err = t.TryRead(log, wrong, 10)
+	t.Want(err != nil, "event %d could not be read, and a cursor at it with the tag of another was accepted", bad.Seq)
 }
 
 // readToFailure reads page by page from before all, and reports whether a read

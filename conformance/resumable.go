@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cdc/verify"
@@ -20,6 +21,7 @@ func resumableCases() []Case {
 		{Guarantee: g, Situation: "Malformed", Sentence: "a text that is no cursor is a reset with reason malformed", run: malformed},
 		{Guarantee: g, Situation: "Future", Sentence: "a cursor above everything drawn is an error, the last one drawn is none", run: future},
 		{Guarantee: g, Situation: "Foreign", Sentence: "a cursor of another epoch is an error", run: foreign},
+		{Guarantee: g, Situation: "DivergedHole", Sentence: "a cursor at a hole is valid, and an error if it has a tag: there never was an event", needs: []need{needBegin}, run: divergedHole},
 		{Guarantee: g, Situation: "Diverged", Sentence: "a cursor whose tag is not that of the event at its seq is an error", run: divergedTag},
 		{Guarantee: g, Situation: "Rewound", Sentence: "a log that went back and grew again is noticed although epoch and seq look right", needs: rewind, run: rewound},
 		{Guarantee: g, Situation: "RewoundWhileFollowed/live", Sentence: "a log goes back under a stream that has delivered what it loses, and grows to below, to and above where the stream is: a reset, and nothing of the new history before it", needs: rewind, run: rewoundWhileFollowed(nil, []int{1}, []int{3}, []int{1, 1, 1}, []int{5}, []int{1, 1, 1, 1, 1})},
@@ -152,6 +154,12 @@ func foreign(t *test) {
 		t.isReset(t.Follow("with another epoch", log, cdc.After(c), trial.Quiet()).AwaitEnd(), log, "a stream with another epoch", cdc.ReasonForeign)
 	}
 	epoch := t.Bounds(log).Epoch
+	for _, alike := range []string{strings.ToUpper(epoch), strings.ToLower(epoch), epoch[:len(epoch)-1], epoch[1:], epoch + "0", "0" + epoch} {
+		if alike != epoch && cdc.ValidEpoch(alike) {
+			_, err := t.TryRead(log, cdc.Cursor{Epoch: alike, Seq: seqs[0]}, 10)
+			t.isReset(err, log, fmt.Sprintf("reading with the epoch %q of a log whose epoch is %q", alike, epoch), cdc.ReasonForeign)
+		}
+	}
 	t.Want(t.Bounds(t.open()).Epoch != epoch, "two logs have the epoch %s: each takes the cursors of the other for its own (draw it with cdc.NewEpoch)", epoch)
 }
 
@@ -164,9 +172,40 @@ func divergedTag(t *test) {
 		c := cdc.Cursor{Epoch: epoch, Seq: e.Seq, Tag: events[(i+1)%len(events)].Tag()}
 		_, err := t.TryRead(log, c, 10)
 		t.isReset(err, log, fmt.Sprintf("reading after %d with the tag of another event", e.Seq), cdc.ReasonDiverged)
+		for at := range c.Tag { // one that is nearly its own
+			near, other := e.Cursor(epoch), "A"
+			if near.Tag[at] == 'A' {
+				other = "B"
+			}
+			near.Tag = near.Tag[:at] + other + near.Tag[at+1:]
+			_, err := t.TryRead(log, near, 10)
+			t.isReset(err, log, fmt.Sprintf("reading after %d with a tag that differs from its own at %d", e.Seq, at), cdc.ReasonDiverged)
+		}
 		t.isReset(t.Follow("with a wrong tag", log, cdc.After(c), trial.Quiet()).AwaitEnd(), log, "a stream with the tag of another event", cdc.ReasonDiverged)
 		if _, err := t.TryRead(log, e.Cursor(epoch), 10); err != nil {
 			t.Fail(verify.Resumable, "reading after %d with its own tag is an error: %v", e.Seq, err)
+		}
+	}
+}
+
+// divergedHole has a hole where another log may have had an event.
+func divergedHole(t *test) {
+	log := t.open()
+	t.Fill(log, 2)
+	tx := t.Begin(log)
+	tx.Append(2)
+	tx.Rollback()
+	t.Fill(log, 2)
+	b := t.Bounds(log)
+	events := t.ReadAll(log, cdc.Cursor{Epoch: b.Epoch}, 100)
+	for seq := b.Floor + 1; seq <= b.Head; seq++ {
+		if slices.Contains(trial.SeqsOf(events), seq) {
+			continue
+		}
+		_, err := t.TryRead(log, cdc.Cursor{Epoch: b.Epoch, Seq: seq, Tag: events[0].Tag()}, 10)
+		t.isReset(err, log, fmt.Sprintf("reading after %d, a hole, with the tag of an event", seq), cdc.ReasonDiverged)
+		if _, err := t.TryRead(log, cdc.Cursor{Epoch: b.Epoch, Seq: seq}, 10); err != nil {
+			t.Fail(verify.Resumable, "reading after %d, a hole, without a tag, is an error: %v", seq, err)
 		}
 	}
 }
@@ -202,6 +241,8 @@ func betweenHeadAndLast(t *test) {
 	if seq := lastOf(beside.Seqs); b.Last < seq {
 		t.Fail(verify.Resumable, "event %d was acknowledged while an older transaction is open, and Last is %d: whoever follows from the receipt is told that it is of the future", seq, b.Last)
 	}
+	_, err := t.TryRead(log, cdc.Cursor{Epoch: "another-epoch", Seq: b.Head}, 10)
+	t.isReset(err, log, "reading with another epoch beside an open transaction", cdc.ReasonForeign)
 	var waiting []*trial.Stream
 	for seq := b.Head; seq <= b.Last; seq++ {
 		page, err := t.TryRead(log, cdc.Cursor{Epoch: b.Epoch, Seq: seq}, 10)

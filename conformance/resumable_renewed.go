@@ -25,7 +25,8 @@ func renewedCases() []Case {
 
 func epochsDiffer(t *test) {
 	log := t.open()
-	t.Fill(log, 2)
+	known := t.Event()
+	t.Append(log, known, t.Event())
 	seen := map[string]bool{t.Bounds(log).Epoch: true}
 	for n := range 6 {
 		returned := ""
@@ -38,12 +39,14 @@ func epochsDiffer(t *test) {
 		} else {
 			t.renew(log)
 		}
+		r := t.Append(log, t.Event())
 		b := t.Bounds(log)
 		t.Want(!seen[b.Epoch], "renewal %d gave the log the epoch %q, which it had before: a cursor of then is taken for one of now", n+1, b.Epoch)
 		t.Want(returned == "" || returned == b.Epoch, "Renew returned the epoch %q, the log has %q", returned, b.Epoch)
 		seen[b.Epoch] = true
-		r := t.Append(log, t.Event())
 		t.Want(r.Epoch == b.Epoch, "an Append returned the epoch %q, the log has %q", r.Epoch, b.Epoch)
+		r = t.Append(log, known)
+		t.Want(r.Duplicate && r.Epoch == b.Epoch, "an ID of an older epoch was appended again: the receipt is %+v, the log has the epoch %q", r, b.Epoch)
 	}
 }
 
@@ -53,10 +56,15 @@ func epochAfterTrim(t *test) {
 	for _, to := range []int{2, 4, 6} {
 		t.trim(log, seqs[to])
 		before := t.Bounds(log)
+		sub := t.Subscribe(log)
 		t.renew(log)
+		_, err := t.Next(sub, verify.Resumable, "the reset of a new epoch, or a wake-up")
+		if reset, ok := errors.AsType[*cdc.ResetError](err); ok {
+			t.isReset(reset, log, "a subscription on a trimmed log that got a new epoch", cdc.ReasonEpochChanged)
+		}
 		b := t.Bounds(log)
 		t.Want(b.Floor == before.Floor && b.Head == before.Head && b.Last == before.Last, "a new epoch of a log trimmed to %d took the bounds from %+v to %+v", seqs[to], before, b)
-		_, err := t.TryRead(log, cdc.Cursor{Epoch: b.Epoch, Seq: seqs[to] - 1}, 10)
+		_, err = t.TryRead(log, cdc.Cursor{Epoch: b.Epoch, Seq: seqs[to] - 1}, 10)
 		t.isReset(err, log, "a cursor of the new epoch, below the floor", cdc.ReasonTruncated)
 		got := trial.SeqsOf(t.ReadAll(log, cdc.Cursor{Epoch: b.Epoch, Seq: b.Floor}, 10))
 		t.SameSeqs(verify.Resumable, got, seqs[to+1:], "read from the floor %d of the new epoch", b.Floor)

@@ -30,6 +30,7 @@ type Source struct {
 	mu     sync.Mutex // one writer; readers take it for one view
 	bounds cdc.Bounds
 	ids    map[string]uint64
+	closed bool
 }
 
 // Open opens the log in the folder, and makes it if it is empty.
@@ -134,12 +135,25 @@ func replaced(name string, text []byte) (*os.File, error) {
 	return file, nil
 }
 
-// Bounds implements [cdc.Source].
-func (s *Source) Bounds(ctx context.Context) (cdc.Bounds, error) {
+// enter locks the source for one call; the caller unlocks it if the error is
+// nil.
+func (s *Source) enter(ctx context.Context) error {
 	if ctx.Err() != nil {
-		return cdc.Bounds{}, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return cdc.ErrClosed
+	}
+	return nil
+}
+
+// Bounds implements [cdc.Source].
+func (s *Source) Bounds(ctx context.Context) (cdc.Bounds, error) {
+	if err := s.enter(ctx); err != nil {
+		return cdc.Bounds{}, err
+	}
 	defer s.mu.Unlock()
 	return s.bounds, nil
 }
@@ -147,10 +161,9 @@ func (s *Source) Bounds(ctx context.Context) (cdc.Bounds, error) {
 // Read implements [cdc.Source]. It reads the file from its beginning, which a
 // real store has an index for.
 func (s *Source) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
-	if ctx.Err() != nil {
-		return cdc.Page{}, context.Cause(ctx)
+	if err := s.enter(ctx); err != nil {
+		return cdc.Page{}, err
 	}
-	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.bounds.Check(after); err != nil {
 		return cdc.Page{}, err
@@ -189,10 +202,9 @@ func (s *Source) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, 
 	if err := cdc.CheckAppend(events, 0); err != nil {
 		return cdc.Receipt{}, fmt.Errorf("customsource: append: %w", err)
 	}
-	if ctx.Err() != nil {
-		return cdc.Receipt{}, context.Cause(ctx)
+	if err := s.enter(ctx); err != nil {
+		return cdc.Receipt{}, err
 	}
-	s.mu.Lock()
 	defer s.mu.Unlock()
 	batch, receipt := s.number(events)
 	if len(batch) == 0 {
@@ -260,10 +272,9 @@ func (s *Source) write(line []byte) error {
 // Trim implements [cdc.Trimmer]: the floor first, then a smaller file. A crash
 // between the two leaves events below the floor, which nobody can read.
 func (s *Source) Trim(ctx context.Context, seq uint64) (int, error) {
-	if ctx.Err() != nil {
-		return 0, context.Cause(ctx)
+	if err := s.enter(ctx); err != nil {
+		return 0, err
 	}
-	s.mu.Lock()
 	defer s.mu.Unlock()
 	seq = min(seq, s.bounds.Head)
 	if seq <= s.bounds.Floor {
@@ -314,10 +325,9 @@ func (s *Source) rewrite(text []byte) error {
 
 // Renew implements [cdc.Renewer].
 func (s *Source) Renew(ctx context.Context) (string, error) {
-	if ctx.Err() != nil {
-		return "", context.Cause(ctx)
+	if err := s.enter(ctx); err != nil {
+		return "", err
 	}
-	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.bounds.Epoch
 	s.bounds.Epoch = cdc.NewEpoch()
@@ -328,10 +338,11 @@ func (s *Source) Renew(ctx context.Context) (string, error) {
 	return s.bounds.Epoch, nil
 }
 
-// Close closes the file.
+// Close closes the file. It is idempotent.
 func (s *Source) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed = true
 	if err := s.events.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return fmt.Errorf("customsource: close: %w", err)
 	}

@@ -98,7 +98,9 @@ func (s *Store) selects(f cdc.Filter, e cdc.Event) bool {
 		return len(values) == 0 || slices.ContainsFunc(values, func(v string) bool { return s.sameText(v, text) })
 	}
 	if len(f.TopicPrefixes) > 0 {
-		return f.Match(e)
+		topics := f
+		topics.Topics, topics.TopicPrefixes = nil, nil
+		return s.matchesTopic(f, e.Topic) && topics.Match(e)
 	}
 	return match(f.Topics, e.Topic) && match(f.Types, e.Type) && match(f.Keys, e.Key)
 }
@@ -148,6 +150,7 @@ func (s *Store) filteredPage(after cdc.Cursor, limit int, f cdc.Filter) (cdc.Pag
 	}
 	d := s.disk
 	page = s.spoilFiltered(page, after, limit, f)
+	page = s.tires(page, d.events[d.search(after.Seq):], f)
 	if i := d.search(page.Next); i > 0 && d.events[i-1].Seq == page.Next && s.bug != FilterUntagged {
 		page.Tag = d.events[i-1].Tag()
 	}

@@ -110,14 +110,17 @@ func (d *Disk) idKey(e cdc.Event) string {
 	case IDPerType:
 		return id + "\x00" + e.Type
 	}
-	return id
+	return d.alikeID(id)
 }
 
 // known looks an ID up.
 func (s *Store) known(e cdc.Event) (seq uint64, known bool) {
 	d := s.disk
 	seq, known = d.ids[d.idKey(e)]
+	known = known && !d.forgets(seq)
 	switch d.bug {
+	case IDBlankIsNone, IDZeroIsNone:
+		known = known && d.idKey(e) != ""
 	case IDPattern:
 		if prefix, ok := strings.CutSuffix(e.ID, "%"); ok {
 			for id, at := range d.ids {

@@ -70,7 +70,7 @@ func (d *Disk) announce(by *Store, stable []cdc.Event, commit, known bool) {
 		}
 		return
 	}
-	d.publish(by, stable)
+	d.publish(by, d.byWriter(stable))
 }
 
 // publishAgain hands over the events of a receipt.

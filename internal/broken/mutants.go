@@ -26,7 +26,7 @@ type Mutant struct {
 // Mutants returns all that a log can have.
 func Mutants() []Mutant {
 	return slices.Concat(
-		readerMutants(), givenMutants(), filterMutants(), identityMutants(), textMutants(), trimMutants(), renewMutants(), reopenMutants(),
+		readerMutants(), givenMutants(), filterMutants(), pushedMutants(), besideMutants(), identityMutants(), textMutants(), trimMutants(), renewMutants(), reopenMutants(),
 		storeMutants(), subscriberMutants(), liveMutants(), followerMutants(), hubMutants(),
 	)
 }

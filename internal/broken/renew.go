@@ -79,8 +79,11 @@ func (s *Store) seen() cdc.Bounds {
 }
 
 func (s *Store) epochOfReceipt() string {
-	if s.bug == ReceiptEpochOld {
+	switch s.bug {
+	case ReceiptEpochOld:
 		return s.disk.first
+	case ReceiptEpochSeen:
+		return s.opened.Epoch
 	}
 	return s.disk.bounds.Epoch
 }
@@ -122,7 +125,11 @@ func (d *Disk) tellRenewed(by *Store) {
 				d.bug == RenewOwnHandle && handle != by:
 				continue
 			}
-			sub.fail(d.bounds.Reset(cdc.ReasonEpochChanged, ""))
+			b := d.bounds
+			if d.bug == RenewFloorUntold {
+				b.Floor = 0
+			}
+			sub.fail(b.Reset(cdc.ReasonEpochChanged, ""))
 		}
 	}
 	if by.bug == EpochPerHandle {

@@ -26,6 +26,7 @@ type Disk struct {
 	held     []cdc.Event // RestAtNextCommit
 	looked   uint64      // SplitByOpen: Last when somebody looked
 	handles  map[*Store]struct{}
+	writers  map[uint64]uint64 // by seq, the first seq of its transaction: LiveByWriter
 	failing  bool
 	bad      uint64        // seq of the event that cannot be read
 	locked   chan struct{} // not nil while somebody has the store for himself; closed when he lets go
@@ -43,7 +44,7 @@ func NewDisk(bug Bug) *Disk {
 	if bug == EpochConstant {
 		epoch = "change_log"
 	}
-	return &Disk{bug: bug, first: epoch, bounds: cdc.Bounds{Epoch: epoch}, ids: map[string]uint64{}, handles: map[*Store]struct{}{}}
+	return &Disk{bug: bug, first: epoch, bounds: cdc.Bounds{Epoch: epoch}, ids: map[string]uint64{}, handles: map[*Store]struct{}{}, writers: map[uint64]uint64{}}
 }
 
 // Open opens a handle, as a process would. The first after all others were
@@ -54,8 +55,9 @@ func (d *Disk) Open() *Store {
 	if len(d.handles) == 0 {
 		d.restart()
 		d.oddRestart()
+		d.restartBeside()
 	}
-	s := &Store{disk: d, bug: d.bug, subs: map[*subscription]struct{}{}, appended: map[string]bool{}, opened: d.bounds}
+	s := &Store{disk: d, bug: d.bug, subs: map[*subscription]struct{}{}, appended: map[string]bool{}, pages: map[string]cdc.Page{}, opened: d.bounds}
 	d.handles[s] = struct{}{}
 	return s
 }
@@ -148,10 +150,11 @@ type Store struct {
 	subs   map[*subscription]struct{}
 	closed bool
 
-	appended map[string]bool // IDsPerHandle
-	buffer   []cdc.Event     // ReusedBuffer
-	cached   cdc.Bounds      // HeadCached, EpochSwapped
-	opened   cdc.Bounds      // when the handle was opened: EpochPerHandle, FloorPerHandle
+	appended map[string]bool     // IDsPerHandle
+	buffer   []cdc.Event         // ReusedBuffer, FilterReuses
+	pages    map[string]cdc.Page // FilterCached
+	cached   cdc.Bounds          // HeadCached, EpochSwapped
+	opened   cdc.Bounds          // when the handle was opened: EpochPerHandle, FloorPerHandle
 }
 
 var errFailing = errors.New("broken: the store cannot be read")
@@ -204,6 +207,7 @@ func (s *Store) Close() error {
 			sub.fail(cdc.ErrClosed)
 		}
 	}
+	s.closeOthers()
 	if len(s.disk.handles) == 0 {
 		s.disk.closeFile()
 	}
@@ -216,6 +220,9 @@ func (s *Store) Bounds(ctx context.Context) (cdc.Bounds, error) {
 		return cdc.Bounds{}, err
 	}
 	defer s.disk.mu.Unlock()
+	if s.disk.failing && s.bug == BoundsErrorIsZero {
+		return cdc.Bounds{Epoch: s.disk.bounds.Epoch}, nil
+	}
 	if s.disk.failing {
 		return cdc.Bounds{}, errFailing
 	}
@@ -238,8 +245,11 @@ func (s *Store) Bounds(ctx context.Context) (cdc.Bounds, error) {
 			b = s.cached
 		}
 	}
-	if s.bug == EpochSwapped {
+	switch s.bug {
+	case EpochSwapped:
 		s.cached = b
+	case ReceiptEpochSeen:
+		s.opened = b
 	}
 	return b, nil
 }

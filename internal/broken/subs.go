@@ -83,6 +83,7 @@ type subscription struct {
 	finals int  // how often it was returned
 	cut    bool // SeverToldOnce
 	closes int
+	lags   int // times that ErrLagged was returned
 	closed chan struct{}
 	hooks  int
 }
@@ -167,10 +168,18 @@ func (s *subscription) put(events []cdc.Event) {
 	case bug == SlowBlocksWriter:
 		s.block()
 	default:
-		s.buffer, s.lagged = nil, true
+		s.buffer, s.lagged = s.keptByLag(events), true
 		s.endOthers()
 	}
 	s.signal()
+}
+
+// keptByLag is what the subscription holds when it lags: nothing.
+func (s *subscription) keptByLag(events []cdc.Event) []cdc.Event {
+	if s.store.bug == LagKeepsNewest {
+		return slices.Clone(events[len(events)-1:])
+	}
+	return nil
 }
 
 // endOthers is what a lag does to other subscriptions: nothing.
@@ -286,9 +295,13 @@ func (s *subscription) take(ctx context.Context) (events []cdc.Event, ok bool, e
 		if bug == CancelLosesBatch {
 			s.buffer, s.grown, s.lagged = nil, false, false
 		}
+		if bug == LagSwallowed {
+			s.lagged = false
+		}
 		return nil, true, context.Cause(ctx)
 	case s.lagged:
-		s.lagged = bug == LagNotRearmed || bug == LagForEver
+		s.lags++
+		s.lagged = bug == LagNotRearmed || bug == LagForEver || bug == LagTwice && s.lags%2 == 1
 		if bug == LagNotRearmed && s.grown {
 			return nil, false, nil
 		}

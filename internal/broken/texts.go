@@ -224,8 +224,18 @@ func (s *Store) refuses(events []cdc.Event, tx bool) error {
 		case s.bug == RefusedUntyped:
 			return errors.New("broken: value violates a constraint of the column")
 		}
+	case *cdc.TooLargeError:
+		switch {
+		case s.bug == TooLargeIsData && len(events[bad.Index].Data) <= bad.Max:
+			return nil
+		case s.bug == TooLargeUnnamed:
+			bad.Index = 0
+		}
 	case nil:
 		for i, e := range events {
+			if s.bug == TypesReserved && strings.HasPrefix(e.Type, "cdc") {
+				return &cdc.InvalidEventError{Index: i, Field: "Type", Problem: "is reserved"}
+			}
 			if s.bug == LargestRefused && e.Size() >= cdc.DefaultMaxEventBytes {
 				return &cdc.TooLargeError{Index: i, Size: e.Size(), Max: cdc.DefaultMaxEventBytes}
 			}
@@ -276,6 +286,8 @@ func (s *Store) limit(limit int) int {
 func (s *Store) resetFor(err error, after cdc.Cursor) error {
 	if reset, ok := err.(*cdc.ResetError); ok { //nolint:errorlint // it is what Check returns
 		switch {
+		case s.bug == ResetNamesLast:
+			reset.Resume.Seq = s.disk.bounds.Last
 		case s.bug == RequestedEmpty:
 			reset.Requested = ""
 		case s.bug == FarSeqWrapped && after.Seq > math.MaxInt64:

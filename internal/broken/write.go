@@ -82,7 +82,7 @@ func (s *Store) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, e
 	if len(events) == 0 && s.bug == EmptyErrors {
 		return cdc.Receipt{}, errors.New("broken: no rows were affected")
 	}
-	if err := s.enter(ctx); err != nil {
+	if err := s.enterToWrite(ctx); err != nil {
 		return cdc.Receipt{}, err
 	}
 	defer s.disk.mu.Unlock()
@@ -178,6 +178,8 @@ func (d *Disk) spoilReceipt(r cdc.Receipt, n int) cdc.Receipt {
 		r.Duplicate = false
 	case d.bug == EmptyIsDuplicate && n == 0:
 		r.Duplicate = true
+	case d.bug == ReceiptKnownEpoch && r.Duplicate:
+		r.Epoch = d.first
 	case d.bug == EmptyNumbers && n == 0:
 		d.bounds.Last++
 		d.bounds.Head++
@@ -215,6 +217,9 @@ func (d *Disk) decide(t *Tx, commit bool) {
 			}
 		}
 		d.forgetIDs()
+		for _, e := range t.events {
+			d.writers[e.Seq] = t.first
+		}
 		d.pending = append(d.pending, t.events...)
 	}
 	head, stable := d.settled()
@@ -295,7 +300,7 @@ func (d *Disk) oneByOne(s *Store, events []cdc.Event) {
 
 // Trim implements [cdc.Trimmer].
 func (s *Store) Trim(ctx context.Context, seq uint64) (int, error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.enterToWrite(ctx); err != nil {
 		return 0, err
 	}
 	d := s.disk
@@ -314,6 +319,8 @@ func (s *Store) Trim(ctx context.Context, seq uint64) (int, error) {
 			delete(d.ids, d.idKey(e))
 		}
 	}
+	d.trimmedIDs(d.events[:n])
+	d.trimUnread(seq)
 	if s.bug == TrimForgetsIDs {
 		d.ids = map[string]uint64{}
 	}
@@ -355,7 +362,7 @@ func (s *Store) trimsTo(seq uint64) (floor uint64, n int, err error) {
 
 // Renew implements [cdc.Renewer].
 func (s *Store) Renew(ctx context.Context) (string, error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.enterToWrite(ctx); err != nil {
 		return "", err
 	}
 	d := s.disk
@@ -368,6 +375,7 @@ func (s *Store) Renew(ctx context.Context) (string, error) {
 	}
 	d.bounds.Epoch = cdc.NewEpoch()
 	s.spoilRenewed(old)
+	d.renewBeside()
 	d.changed(nil)
 	if s.bug == RenewToldLate && ctx.Err() != nil {
 		return "", context.Cause(ctx)

@@ -64,6 +64,7 @@ func watchBubble(done <-chan Result, running *atomic.Pointer[Trial], limit time.
 				continue
 			}
 			still++
+			tr.looks.Add(1)
 			if n := tr.steps(); n != steps {
 				moved, steps, still = now, n, 0
 			}
@@ -73,6 +74,18 @@ func watchBubble(done <-chan Result, running *atomic.Pointer[Trial], limit time.
 			tr.giveUp(fmt.Errorf("%w: no call was made for %v of real time, of %v in all. Virtual time stands still while anybody spins or waits for a mutex: set Bubble to false if your store has to. Where it stands:\n%s",
 				errStuck, now.Sub(moved).Round(time.Second), now.Sub(begin).Round(time.Second), goroutinesWith(tr.label)))
 			return tr.result()
+		}
+	}
+}
+
+// SleepLong sleeps in virtual time, shorter if the trial takes seconds: the
+// store may have a ticker, which ticks all the while.
+func (t *Trial) SleepLong(d time.Duration) {
+	const step, most = time.Hour, 2 // looks of the watchdog
+	for ; d > 0; d -= step {
+		time.Sleep(min(d, step))
+		if t.looks.Load() >= most {
+			return
 		}
 	}
 }

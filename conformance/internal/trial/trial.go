@@ -80,6 +80,7 @@ type Trial struct {
 	streams      []*Stream
 	besides      []<-chan struct{} // closed when what Go has started returns
 	checks       atomic.Int64
+	looks        atomic.Int64 // of the watchdog of a bubble
 	judged       bool
 	label        string // of the goroutines of the case
 
