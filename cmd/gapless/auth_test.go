@@ -161,6 +161,18 @@ func TestKeySets(t *testing.T) {
 	if got != 200 || !strings.Contains(body, `"seen"`) {
 		t.Errorf("with a ticket: %d %s", got, body)
 	}
+	for origin, want := range map[string]string{"https://app.example.com": "https://app.example.com", "https://evil.example.com": ""} {
+		preflight := newRequest(t, http.MethodOptions, s.url+"/tickets", "", "Origin", origin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization")
+		response, err := http.DefaultTransport.RoundTrip(preflight)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if got := response.Header.Get("Access-Control-Allow-Origin"); got != want {
+			t.Errorf("a ticket for a page of %s: allowed is %q, want %q", origin, got, want)
+		}
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	if got, _ := get(t, newRequest(t, http.MethodPost, s.url+"/tickets", "")); got != 401 {
 		t.Errorf("a ticket without a token: %d", got)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/rs/cors"
 
 	"github.com/gapless-go/gapless/transport/sse/openapi"
 	"github.com/gapless-go/gapless/transport/sse/statuspage"
@@ -23,10 +24,10 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.Handle("GET /openapi.json", openapi.Handler(&openapi.Options{Path: "/events", Tickets: s.opts.Auth != nil && s.opts.Auth.tickets != nil}))
 	if s.opts.Append {
-		mux.HandleFunc("POST /append", s.append)
+		s.post(mux, "/append", s.append)
 	}
 	if s.opts.Auth != nil && s.opts.Auth.tickets != nil && s.opts.Auth.key != nil {
-		mux.HandleFunc("POST /tickets", s.ticket)
+		s.post(mux, "/tickets", s.ticket)
 	}
 	if s.opts.Auth == nil {
 		if s.admin == nil {
@@ -36,6 +37,22 @@ func (s *server) routes() http.Handler {
 		return onlyLocal(http.NewCrossOriginProtection().Handler(mux))
 	}
 	return mux
+}
+
+// post mounts a handler of POST requests. Pages of the origins that may read may
+// send them, with a token.
+func (s *server) post(mux *http.ServeMux, path string, handle http.HandlerFunc) {
+	o := s.opts.Stream.CORS
+	if o == nil || s.opts.Auth == nil {
+		mux.HandleFunc("POST "+path, handle)
+		return
+	}
+	shared := cors.New(cors.Options{
+		AllowedOrigins: o.Origins, AllowCredentials: o.Credentials,
+		AllowedMethods: []string{http.MethodPost}, AllowedHeaders: []string{"Authorization", "Content-Type"},
+	}).Handler(handle)
+	mux.Handle("POST "+path, shared)
+	mux.Handle("OPTIONS "+path, shared)
 }
 
 // onlyLocal refuses names that somebody else lets point here: a page of theirs

@@ -161,7 +161,7 @@ func (s *server) serve(ctx context.Context) error {
 
 func (s *server) newServer(routes http.Handler) *http.Server {
 	return &http.Server{
-		Handler: routes, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: routes, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		ConnContext: s.handler.ConnContext, // notices peers that vanished
 	}
 }
