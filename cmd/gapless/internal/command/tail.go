@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,8 @@ import (
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/cmd/gapless/internal/ndjson"
 	"github.com/gapless-go/gapless/cmd/gapless/internal/source"
+	"github.com/gapless-go/gapless/internal/backoff"
+	"github.com/gapless-go/gapless/transport/sse/remote"
 )
 
 // tail is the state of the command.
@@ -25,10 +28,11 @@ type tail struct {
 	once    bool
 	onReset string
 
-	sent   int
-	cursor cdc.Cursor // of what was written
-	stored cdc.Cursor // what the resume file has
-	meter  *meter
+	sent    int
+	batches int        // without one there was no stream yet
+	cursor  cdc.Cursor // of what was written
+	stored  cdc.Cursor // what the resume file has
+	meter   *meter
 }
 
 func (a *app) tail() *cobra.Command {
@@ -110,16 +114,29 @@ func (t *tail) start() (cdc.Start, error) {
 	return start, nil
 }
 
-// follow streams until the end, and again after each reset that it goes on from.
+// follow streams until the end, and again after each reset that it goes on from
+// and each failure that may pass.
 func (t *tail) follow(ctx context.Context, log cdc.Log, start cdc.Start) error {
+	pause := backoff.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
 	for {
+		before := t.batches
 		err := t.stream(ctx, log, start)
+		if t.batches > before {
+			pause.Reset()
+		}
 		reset, ok := errors.AsType[*cdc.ResetError](err)
 		switch {
 		case errors.Is(err, errEnough), ctx.Err() != nil: // to be interrupted is its usual end
 			return nil
-		case !ok:
+		case !ok && (t.once || t.batches == 0 || isFinal(err)):
 			return err
+		case !ok:
+			t.warn(err)
+			if pause.Wait(ctx) != nil {
+				return nil
+			}
+			start = cdc.After(t.cursor)
+			continue
 		case t.onReset == "stop":
 			return fmt.Errorf("%w\nReload what was built from the events; then go on with --from %s (and without the old --resume-file), or use --on-reset continue", err, reset.Resume)
 		}
@@ -129,6 +146,24 @@ func (t *tail) follow(ctx context.Context, log cdc.Log, start cdc.Start) error {
 		start = cdc.After(reset.Resume)
 	}
 }
+
+// isFinal reports whether a stream that was there fails for good.
+func isFinal(err error) bool {
+	if e, ok := errors.AsType[*remote.StatusError](err); ok {
+		return e.Status/100 == 4 && e.Status != http.StatusRequestTimeout && e.Status != http.StatusTooManyRequests
+	}
+	_, output := errors.AsType[*outputError](err)
+	return output || errors.Is(err, cdc.ErrClosed) || errors.Is(err, cdc.ErrDeleted) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// outputError says that what was read has nowhere to go.
+type outputError struct{ err error }
+
+// Error is that of the writer.
+func (e *outputError) Error() string { return e.err.Error() }
+
+// Unwrap returns it.
+func (e *outputError) Unwrap() error { return e.err }
 
 // wentOn writes a line about the reset, in its place among the events.
 func (t *tail) wentOn(reset *cdc.ResetError) error {
@@ -154,6 +189,7 @@ func (t *tail) stream(ctx context.Context, log cdc.Log, start cdc.Start) error {
 		if err := t.write(batch); err != nil {
 			return err
 		}
+		t.batches++
 		if t.meter.shown() && time.Since(shown) > time.Second {
 			shown = time.Now()
 			if b, err := log.Bounds(ctx); err == nil && b.Head >= batch.Cursor.Seq {
@@ -183,7 +219,7 @@ func (t *tail) write(batch cdc.Batch) error {
 		cursor = events[len(events)-1].Cursor(cursor.Epoch)
 	}
 	if _, err := t.Out.Write(text.Bytes()); err != nil {
-		return fmt.Errorf("the output cannot be written: %w", err)
+		return &outputError{fmt.Errorf("the output cannot be written: %w", err)}
 	}
 	t.sent += len(events)
 	t.meter.add(len(events))
@@ -192,5 +228,8 @@ func (t *tail) write(batch cdc.Batch) error {
 		return nil
 	}
 	t.stored = cursor
-	return writeResume(t.file, cursor)
+	if err := writeResume(t.file, cursor); err != nil {
+		return &outputError{err}
+	}
+	return nil
 }
