@@ -43,7 +43,8 @@ func (a *app) tail() *cobra.Command {
 		Long: `tail writes the events of a log as lines of JSON, first those that are there, then each that is appended, until it is interrupted.
 
 With --resume-file it goes on where it was: the file gets the position, in one step, after the events were written, so that nothing
-is lost whenever the process is killed. What was written last may come again then; an event's cursor tells.
+is lost whenever the process is killed. What was written last may come again then; an event's cursor tells. A program behind a pipe may
+not have read all that the position says was written: let the output be a file, or keep the cursor of what was handled, for --from.
 
 A bbolt file is open in one program, so nothing is appended while it is followed: there tail ends when everything was written.`,
 		Example: "  gapless tail --source postgres://app@db/shop --from beginning --topic 'orders*' --resume-file pos",
