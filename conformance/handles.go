@@ -15,6 +15,7 @@ func handleCases() []Case {
 	return []Case{
 		{Guarantee: verify.Contained, Situation: "OtherHandleCloses", Sentence: "closing one handle leaves the subscriptions, the streams and the appends of another as they are", needs: []need{needSecond}, run: otherHandleCloses},
 		{Guarantee: verify.Resumable, Situation: "EpochBesideOpen", Sentence: "a new epoch beside open transactions: what they commit is read in it, and no seq is used twice", needs: []need{needThree}, run: epochBesideOpen},
+		{Guarantee: verify.Atomic, Situation: "Thousand", Sentence: "an append of 1,000 events is seen whole or not at all", run: atomicThousand},
 		{Guarantee: verify.Ordered, Situation: "Interleaved", Sentence: "transactions whose appends interleave reach a subscription in the order of the log", needs: []need{needThree}, run: interleaved},
 	}
 }
@@ -117,5 +118,35 @@ func interleaved(t *test) {
 		s.AwaitEvent(lastOf(got))
 	}
 	t.Fence(log, s)
+	t.Record(log)
+}
+
+// atomicThousand reads to the end all the time: that is never inside an append.
+func atomicThousand(t *test) {
+	const group = 1000
+	log := t.open()
+	pos := cdc.Cursor{Epoch: t.Bounds(log).Epoch}
+	done := t.Go(func() {
+		for range 3 {
+			if _, err := t.TryAppend(log, t.Events(group)...); err != nil {
+				t.NoteAppendFailed(err)
+				return
+			}
+		}
+	})
+	n := 0
+	for ended := false; !ended; {
+		select {
+		case <-done:
+			ended = true
+		default:
+		}
+		trial.Breathe()
+		got := t.ReadAll(log, pos, 2*group)
+		pos.Seq = max(pos.Seq, trial.LastSeq(got))
+		n += len(got)
+		t.Want(n%group == 0, "events were appended %d at a time, and a reader that had caught up saw %d of an append", group, n%group)
+	}
+	t.Want(n == 3*group, "%d events were appended %d at a time, a reader got %d", 3*group, group, n)
 	t.Record(log)
 }

@@ -34,6 +34,7 @@ const (
 	TooLargeIsData     Bug = "data alone counted as the size"          // len(e.Data) > max
 	TooLargeUnnamed    Bug = "too large event not named"               // Index forgotten
 	TypesReserved      Bug = "types that begin with cdc refused"       // a prefix without its dot
+	AppendInHundreds   Bug = "append of 1,000 in several transactions" // a batch writer
 	EpochFolds         Bug = "epoch ignores case"                      // a column with a collation
 	TagCut             Bug = "first characters of the tag compared"    // a short column
 	HoleAccepted       Bug = "tag at a hole not looked at"             // no row, nothing to compare
@@ -74,6 +75,7 @@ func besideMutants() []Mutant {
 		of(Source, "Resumable/EpochsDiffer", ReceiptKnownEpoch, ReceiptEpochSeen),
 		of(Source, "Committed/Refused", TooLargeIsData, TooLargeUnnamed),
 		of(Source, "Reliable/Texts", TypesReserved),
+		of(Source, "Atomic/Thousand", AppendInHundreds),
 		of(Source, "Resumable/Foreign", EpochFolds),
 		of(Source, "Resumable/Diverged", TagCut),
 		of(Source, "Resumable/DivergedHole", HoleAccepted),
@@ -198,6 +200,19 @@ func (d *Disk) trimUnread(seq uint64) {
 			}
 		}
 	}
+}
+
+// appendInHundreds lets others look between two transactions.
+func (s *Store) appendInHundreds(ctx context.Context, events []cdc.Event) (all cdc.Receipt, err error) {
+	for part := range slices.Chunk(events, 100) {
+		r, err := s.Append(ctx, part...)
+		if err != nil {
+			return cdc.Receipt{}, err
+		}
+		all.Epoch, all.Seqs = r.Epoch, append(all.Seqs, r.Seqs...)
+		time.Sleep(time.Millisecond)
+	}
+	return all, nil
 }
 
 // closeOthers ends the other handles with this one; the disk is locked.

@@ -73,8 +73,11 @@ var errTwice = errors.New("broken: another transaction has committed an event of
 
 // Append implements [cdc.Appender].
 func (s *Store) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, error) {
-	if s.bug == SplitAppend && len(events) > 1 {
+	switch {
+	case s.bug == SplitAppend && len(events) > 1:
 		return s.split(ctx, events)
+	case s.bug == AppendInHundreds && len(events) >= 1000:
+		return s.appendInHundreds(ctx, events)
 	}
 	if err := s.refuses(events, false); err != nil {
 		return cdc.Receipt{}, err
