@@ -18,6 +18,8 @@ func TestWrongUsageSaysWhatToDo(t *testing.T) {
 		want []string
 	}{
 		{[]string{"tial"}, 2, []string{"tial", "gapless help"}},
+		{[]string{"capture", "lst"}, 2, []string{"lst", "--help"}},
+		{[]string{"consumers", "paus", "mailer"}, 2, []string{"paus", "--help"}},
 		{[]string{"tail", "--form"}, 2, []string{"--form", "--help"}},
 		{[]string{"tail", "extra"}, 2, []string{"extra"}},
 		{[]string{"tail"}, 2, []string{"--source", "bolt:FILE", "postgres://"}},

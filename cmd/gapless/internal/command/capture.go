@@ -25,6 +25,8 @@ func (a *app) capture() *cobra.Command {
 		Use:   "capture",
 		Short: "Manage the triggers that make events of the changes of tables",
 		Long:  "capture lists the tables that a SQL log captures, installs and removes their triggers, and prints these for a migration.",
+		Args:  cobra.NoArgs, // a command that is misspelt is refused
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	add := &cobra.Command{
 		Use: "add TABLE…", Short: "Capture tables, and make the log if it is missing; the SQL is shown first", Args: cobra.MinimumNArgs(1),

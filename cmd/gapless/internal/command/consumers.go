@@ -26,6 +26,8 @@ func (a *app) consumers() *cobra.Command {
 		Use:   "consumers",
 		Short: "Look after the workers of cdc.Consume",
 		Long:  "consumers lists the workers of a place in the log's store, with what they have not handled, and acts on them while they run.",
+		Args:  cobra.NoArgs, // a command that is misspelt is refused
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().StringVar(&c.place, "place", "workers", "`name` of the place that keeps the workers")
 	cmd.AddCommand(c.list(), c.parked(),
