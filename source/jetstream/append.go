@@ -34,7 +34,7 @@ func (l *Log) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, err
 			return cdc.Receipt{}, err
 		}
 		if len(events) == 0 {
-			b, err := l.current(ctx, cdc.Cursor{})
+			b, err := l.current(ctx, cdc.Cursor{}, false)
 			return cdc.Receipt{Epoch: b.Epoch}, err
 		}
 		a, err := l.newAppending(events)
@@ -147,7 +147,7 @@ func (a *appending) publish(ctx context.Context) error {
 		a.found[m.token] = ack.Sequence - uint64(last-i) //nolint:gosec // not negative
 	}
 	a.added = true
-	a.log.appended(a.epoch, ack.Sequence)
+	a.log.appended(mark{epoch: a.epoch, seq: ack.Sequence, subject: subjectOf(a.log.name, a.msgs[last].token)})
 	return nil
 }
 
@@ -192,11 +192,17 @@ func (l *Log) publish(ctx context.Context, msg *nats.Msg) (jetstream.PubAck, err
 
 // appended takes note of an acknowledged message. The epoch was read before it
 // was sent.
-func (l *Log) appended(epoch string, seq uint64) {
+func (l *Log) appended(m mark) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.newest.Epoch == epoch && seq > l.newest.Last {
-		l.newest.Head, l.newest.Last = seq, seq
+	if l.newest.Epoch != m.epoch {
+		return
+	}
+	if m.seq > l.newest.Last {
+		l.newest.Head, l.newest.Last = m.seq, m.seq
+	}
+	if acked := &l.marks.acked; acked.epoch != m.epoch || m.seq > acked.seq {
+		*acked = m
 	}
 }
 

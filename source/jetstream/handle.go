@@ -27,6 +27,7 @@ type handle struct {
 	epochOf       func(*jetstream.StreamInfo) (string, error)
 	eventOf       func(*nats.Msg) (cdc.Event, error) // Seq and Time are set afterwards
 	ignoreDeleted bool
+	renews        bool // a stream that went back gets another epoch: it is a log's
 
 	live   *cdc.Polled
 	ctx    context.Context // ended by Close
@@ -34,6 +35,7 @@ type handle struct {
 
 	mu     sync.Mutex
 	newest cdc.Bounds // the highest that the server has answered or acknowledged
+	marks  marks      // of a log only
 
 	hearing sync.Mutex         // held while the server is asked for announcements
 	wakeups *nats.Subscription // to them; nil before the first Subscribe

@@ -59,6 +59,7 @@ func open(ctx context.Context, js jetstream.JetStream, name string, opts *Option
 	if err := l.opts.check(js.Conn().MaxPayload()); err != nil {
 		return nil, err
 	}
+	l.renews = true
 	l.epochOf, l.eventOf = epochOf, func(msg *nats.Msg) (cdc.Event, error) { return decode(msg.Data) }
 	if err := l.init(js, name, cdc.PollOptions{Min: lookInterval, Max: lookInterval}); err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func open(ctx context.Context, js jetstream.JetStream, name string, opts *Option
 		if err := l.create(ctx); err != nil {
 			return cdc.Bounds{}, err
 		}
-		return l.current(ctx, cdc.Cursor{})
+		return l.current(ctx, cdc.Cursor{}, false)
 	})
 	if err != nil {
 		_ = l.Close()

@@ -18,7 +18,7 @@ import (
 // Bounds implements [cdc.Source]: the stream's leader answers.
 func (h *handle) Bounds(ctx context.Context) (cdc.Bounds, error) {
 	return ask(ctx, h, "bounds", func(ctx context.Context) (cdc.Bounds, error) {
-		return h.current(ctx, cdc.Cursor{})
+		return h.current(ctx, cdc.Cursor{}, false)
 	})
 }
 
@@ -48,7 +48,7 @@ func (h *handle) read(ctx context.Context, after cdc.Cursor, limit, maxBytes int
 	if err != nil {
 		return cdc.Page{}, h.unanswered(ctx, err)
 	}
-	b, err := h.current(ctx, after)
+	b, err := h.current(ctx, after, h.passed(after, events))
 	if err != nil {
 		return cdc.Page{}, err
 	}
@@ -137,9 +137,11 @@ func (h *handle) nothing(ctx context.Context, b cdc.Bounds, after cdc.Cursor, fr
 
 // current returns the bounds as the stream's leader has them. A leader that has
 // less than it or the cursor's reader had before has lost it if it has a quorum;
-// without one it is a former leader, and is asked again.
-func (h *handle) current(ctx context.Context, cursor cdc.Cursor) (cdc.Bounds, error) {
-	before := h.remembered()
+// without one it is a former leader, and is asked again. A log that has lost what
+// this process knows gets another epoch: a cursor without a tag has no other way
+// to be told. passed says that the marks need not be looked for.
+func (h *handle) current(ctx context.Context, cursor cdc.Cursor, passed bool) (cdc.Bounds, error) {
+	before, known := h.remembered(), h.marked()
 	info, err := h.info(ctx)
 	if err != nil {
 		return cdc.Bounds{}, err
@@ -153,6 +155,18 @@ func (h *handle) current(ctx context.Context, cursor cdc.Cursor) (cdc.Bounds, er
 	less := epoch == before.Epoch && last < before.Last || epoch == cursor.Epoch && last < cursor.Seq
 	if less && !hasQuorum(info.Cluster) {
 		return cdc.Bounds{}, errBehind
+	}
+	if h.renews && hasQuorum(info.Cluster) {
+		lost := epoch == before.Epoch && last < before.Last
+		if !lost && !passed {
+			lost, err = h.lost(ctx, known, b, info.State.LastTime.Truncate(time.Microsecond))
+		}
+		if err != nil {
+			return cdc.Bounds{}, err
+		}
+		if lost {
+			return h.anew(ctx, info.Config)
+		}
 	}
 	h.remember(before, b)
 	return b, nil

@@ -77,7 +77,7 @@ func openStream(ctx context.Context, js jetstream.JetStream, name string, opts *
 		if err := refuse(followable(info.Config, o.IgnoreDeleted)); err != nil {
 			return cdc.Bounds{}, err
 		}
-		return s.current(ctx, cdc.Cursor{})
+		return s.current(ctx, cdc.Cursor{}, false)
 	})
 	if err != nil {
 		_ = s.Close()

@@ -9,7 +9,7 @@ import (
 // Trim implements [cdc.Trimmer] by a purge up to the seq.
 func (l *Log) Trim(ctx context.Context, seq uint64) (int, error) {
 	return ask(ctx, &l.handle, "trim", func(ctx context.Context) (int, error) {
-		b, err := l.current(ctx, cdc.Cursor{})
+		b, err := l.current(ctx, cdc.Cursor{}, false)
 		if err != nil || min(seq, b.Head) <= b.Floor {
 			return 0, err
 		}
@@ -36,7 +36,7 @@ func (l *Log) Renew(ctx context.Context) (string, error) {
 		if _, err := l.js.UpdateStream(ctx, withEpoch(info.Config, epoch)); err != nil {
 			return "", err
 		}
-		_, err = l.current(ctx, cdc.Cursor{})
+		_, err = l.current(ctx, cdc.Cursor{}, false)
 		l.live.Notify()
 		return epoch, err
 	})

@@ -241,3 +241,38 @@ func sameIn(t *testing.T, stream jetstream.Stream, at map[uint64]time.Time, last
 	}
 	return same
 }
+
+// TestLostTailIsToldWithoutATag: a bare cursor says nothing about its event, so a
+// process that had seen the lost events changes the epoch, also when the stream
+// has grown past them before anybody looked.
+func TestLostTailIsToldWithoutATag(t *testing.T) {
+	const before, kept = 20, 12
+	n := startNode(t)
+	js := newJS(t, n)
+	for i := range 8 {
+		after, acked := []int{0, 3, before - kept, before}[i/2], i%2 > 0 // acked: nobody has looked since the append
+		name := fmt.Sprint("log", i)
+		log := open(t, js, name, nil)
+		appendN(t, log, before)
+		bare := cdc.Cursor{Epoch: bounds(t, log).Epoch, Seq: kept + 2}
+		if acked {
+			bare = appendN(t, log, 1).Cursor()
+		}
+		if err := n.rewind(name, kept); err != nil {
+			t.Fatal(err)
+		}
+		nc, other, err := connect(n.ClientURL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendN(t, open(t, other, name, nil), after) // a process that had seen nothing
+		page, err := log.Read(t.Context(), bare, 10)
+		if _, ok := errors.AsType[*cdc.ResetError](err); !ok {
+			t.Errorf("%d events lost, %d appended, acked %v: Read = %d events, %v, want a reset", before-kept, after, acked, len(page.Events), err)
+		}
+		if b := bounds(t, log); b.Epoch == bare.Epoch {
+			t.Errorf("%d events lost, %d appended, acked %v: the epoch stays", before-kept, after, acked)
+		}
+		nc.Close()
+	}
+}

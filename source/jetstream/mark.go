@@ -1,0 +1,103 @@
+package jetstreamlog
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/gapless-go/gapless/cdc"
+)
+
+// mark is a message that this process knows to have been in its log. If another
+// has its sequence later, the stream went back and has grown again.
+type mark struct {
+	epoch   string
+	seq     uint64
+	at      time.Time // whole microseconds, as events have them
+	subject string    // instead of at, which an acknowledgement does not say
+}
+
+// marks are the last message that was looked at, and the last of an append since.
+// A mark is replaced by a newer one only when it has been found in its place, but
+// for that of an append: the next look checks the last of them.
+type marks struct{ seen, acked mark }
+
+func (h *handle) marked() marks {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.marks
+}
+
+// passed moves the mark to the end of a page whose first message is the cursor's
+// own, with its tag. It reports whether that was at or behind the mark, so that
+// it need not be looked for.
+func (h *handle) passed(after cdc.Cursor, events []cdc.Event) bool {
+	if len(events) == 0 || after.Tag == "" || events[0].Seq != after.Seq || events[0].Tag() != after.Tag {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seen := &h.marks.seen
+	if seen.epoch != after.Epoch || seen.seq > after.Seq {
+		return false
+	}
+	last := &events[len(events)-1]
+	*seen = mark{epoch: after.Epoch, seq: last.Seq, at: last.Time}
+	return true
+}
+
+// lost reports whether the stream went back behind a mark, and moves the marks to
+// its end otherwise.
+func (h *handle) lost(ctx context.Context, known marks, b cdc.Bounds, end time.Time) (bool, error) {
+	for _, m := range []mark{known.seen, known.acked} {
+		switch {
+		case m.epoch != b.Epoch, m.seq <= b.Floor:
+			continue // of another log, or trimmed
+		case m.seq > b.Last:
+			return true, nil
+		case m.seq == b.Last && m.at.Equal(end):
+			continue
+		}
+		if same, err := h.has(ctx, m); err != nil || !same {
+			return err == nil, err
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.marks == known {
+		h.marks = marks{seen: mark{epoch: b.Epoch, seq: b.Last, at: end}}
+	}
+	return false, nil
+}
+
+// has asks the stream's leader for the message. One that was removed since is no
+// sign: it is below the floor, or a hole.
+func (h *handle) has(ctx context.Context, m mark) (bool, error) {
+	request := struct {
+		Seq uint64 `json:"seq"`
+	}{m.seq}
+	var answer struct {
+		Message struct {
+			Subject string    `json:"subject"`
+			Time    time.Time `json:"time"`
+		} `json:"message"`
+	}
+	err := h.api(ctx, "STREAM.MSG.GET", request, &answer)
+	switch {
+	case code(err) == jetstream.JSErrCodeMessageNotFound:
+		return true, nil
+	case m.subject != "":
+		return answer.Message.Subject == m.subject, err
+	}
+	return m.at.Equal(answer.Message.Time.Truncate(time.Microsecond)), err
+}
+
+// anew gives a stream that went back another epoch. Two processes that do so at
+// once change it twice, which costs a reader a second reset.
+func (h *handle) anew(ctx context.Context, config jetstream.StreamConfig) (cdc.Bounds, error) {
+	if _, err := h.js.UpdateStream(ctx, withEpoch(config, cdc.NewEpoch())); err != nil {
+		return cdc.Bounds{}, err
+	}
+	return h.current(ctx, cdc.Cursor{}, false)
+}
