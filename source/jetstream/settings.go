@@ -66,7 +66,6 @@ func verify(c jetstream.StreamConfig, opts Options) error {
 		setting{"sources", len(c.Sources) == 0, "other streams would add messages that are no events: there must be none"},
 		setting{"subject_transform", c.SubjectTransform == nil, "IDs are found by their subject: there must be none"},
 		setting{"allow_msg_counter", !c.AllowMsgCounter, "the server would change the events: it must be false"},
-		setting{"allow_msg_schedules", !c.AllowMsgSchedules, "the server would add and remove messages: it must be false"},
 		setting{"persist_mode", c.PersistMode == jetstream.DefaultPersistMode, "an append would be acknowledged before it is written: it must be default"},
 		setting{"num_replicas", opts.Replicas == 0 || c.Replicas == opts.Replicas, "Options.Replicas is " + strconv.Itoa(opts.Replicas) + ", and the stream's " + strconv.Itoa(c.Replicas)},
 	))
@@ -86,6 +85,7 @@ func holes(c jetstream.StreamConfig) []setting {
 		{"max_msgs_per_subject", c.MaxMsgsPerSubject <= 0, "it makes holes: it must be -1"},
 		{"allow_rollup_hdrs", !c.AllowRollup, "a rollup makes holes: it must be false"},
 		{"allow_msg_ttl", !c.AllowMsgTTL, "messages that expire by themselves make holes: it must be false"},
+		{"allow_msg_schedules", !c.AllowMsgSchedules, "the server removes a message that it has sent at its time, which makes a hole: it must be false"},
 	}
 }
 

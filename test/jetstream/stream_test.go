@@ -62,6 +62,108 @@ func TestStreamIsFollowed(t *testing.T) {
 	}
 }
 
+// TestStreamsThatCanBeFollowed have settings that change nothing for who follows.
+func TestStreamsThatCanBeFollowed(t *testing.T) {
+	js := newJS(t, startNode(t))
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "origin", Subjects: []string{"origin.*"}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		if _, err := js.Publish(t.Context(), fmt.Sprint("origin.", i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, change := range map[string]func(*jetstream.StreamConfig){
+		"sources": func(c *jetstream.StreamConfig) { c.Sources = []*jetstream.StreamSource{{Name: "origin"}} },
+		"republish": func(c *jetstream.StreamConfig) {
+			c.RePublish = &jetstream.RePublish{Source: ">", Destination: "again.>"}
+		},
+		"memory":       func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage },
+		"first_seq":    func(c *jetstream.StreamConfig) { c.FirstSeq = 1000 },
+		"max_msgs":     func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 100, jetstream.DiscardNew },
+		"deny_delete":  func(c *jetstream.StreamConfig) { c.DenyDelete, c.DenyPurge = true, true },
+		"persist_mode": func(c *jetstream.StreamConfig) { c.PersistMode = jetstream.AsyncPersistMode },
+		"transform": func(c *jetstream.StreamConfig) {
+			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: "orders.*", Destination: "changed.{{wildcard(1)}}"}
+		},
+	} {
+		newStream(t, js, 4, change)
+		want := 4
+		if name == "sources" {
+			want = 8
+		}
+		followSome(t, js, name, want)
+		if err := js.DeleteStream(t.Context(), "orders"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// followSome wants n events of the stream orders, and their seqs without a hole.
+func followSome(t *testing.T, js jetstream.JetStream, name string, n int) {
+	t.Helper()
+	stream, err := jetstreamlog.OpenStream(t.Context(), js, "orders", nil)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	defer stream.Close()
+	var first uint64
+	seen := 0
+	for batch, err := range cdc.Follow(t.Context(), stream, cdc.Beginning(), nil) {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			return
+		}
+		for _, e := range batch.Events {
+			first = max(first, e.Seq-uint64(seen))
+			if e.Seq != first+uint64(seen) {
+				t.Errorf("%s: event %d has seq %d, the first has %d", name, seen, e.Seq, first)
+			}
+			seen++
+		}
+		if seen >= n {
+			return
+		}
+	}
+}
+
+// TestStreamThatIsSealed can be followed to its end: it takes nothing more.
+func TestStreamThatIsSealed(t *testing.T) {
+	js := newJS(t, startNode(t))
+	config := newStream(t, js, 4, nil).CachedInfo().Config
+	config.Sealed = true
+	if _, err := js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	followSome(t, js, "sealed", 4)
+}
+
+// TestStreamInMemory is gone when its server starts again, and one that is made
+// anew is another.
+func TestStreamInMemory(t *testing.T) {
+	inMemory := func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage }
+	n := startNode(t)
+	js := newJS(t, n)
+	newStream(t, js, 4, inMemory)
+	stream, err := jetstreamlog.OpenStream(t.Context(), js, "orders", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	bare := cdc.Cursor{Epoch: bounds(t, stream).Epoch, Seq: 4}
+	n.stop()
+	n.start()
+	if _, err := stream.Read(t.Context(), bare, 10); !errors.Is(err, cdc.ErrDeleted) {
+		t.Errorf("Read = %v, want ErrDeleted", err)
+	}
+	newStream(t, js, 8, inMemory)
+	_, err = stream.Read(t.Context(), bare, 10)
+	if _, ok := errors.AsType[*cdc.ResetError](err); !ok {
+		t.Errorf("Read = %v, want a reset", err)
+	}
+}
+
 func TestStreamsThatCannotBeFollowed(t *testing.T) {
 	js := newJS(t, startNode(t))
 	for _, c := range []struct {
@@ -75,6 +177,10 @@ func TestStreamsThatCannotBeFollowed(t *testing.T) {
 		{"max_msgs_per_subject", func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 }, true},
 		{"allow_rollup_hdrs", func(c *jetstream.StreamConfig) { c.AllowRollup = true }, true},
 		{"allow_msg_ttl", func(c *jetstream.StreamConfig) { c.AllowMsgTTL = true }, true},
+		{"allow_msg_schedules", func(c *jetstream.StreamConfig) { c.AllowMsgSchedules = true }, true},
+		{"mirror", func(c *jetstream.StreamConfig) {
+			c.Subjects, c.Mirror, c.MirrorDirect = nil, &jetstream.StreamSource{Name: "origin"}, true
+		}, false},
 	} {
 		newStream(t, js, 0, c.change)
 		for _, ignore := range []bool{false, true} {
