@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -27,49 +28,57 @@ func newEvents(n int) []cdc.Event {
 
 var nextID atomic.Int64
 
-// BenchmarkAppend beside the bare client: by writers that append one event each
-// time, and one that appends a hundred. The server does not wait for the disk,
-// which would hide what the log costs.
+// BenchmarkAppend beside the bare client, on servers that wait for the disk, as
+// Durable needs, on one and on three, and on one that does not wait, which shows
+// what the log itself costs.
 func BenchmarkAppend(b *testing.B) {
-	n := newNode(b, nodeOptions(b))
-	n.opts.SyncAlways = false
-	n.start()
-	js := newJS(b, n)
-	log := open(b, js, "events", nil)
-	if _, err := js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "bare", Subjects: []string{"bare"}}); err != nil {
+	b.Run("sync=always/replicas=1", func(b *testing.B) { appendBeside(b, 1, startNode(b)) })
+	b.Run("sync=always/replicas=3", func(b *testing.B) { appendBeside(b, 3, startCluster(b, 3)...) })
+	b.Run("sync=2m/replicas=1", func(b *testing.B) {
+		n := newNode(b, nodeOptions(b))
+		n.opts.SyncAlways = false
+		n.start()
+		appendBeside(b, 1, n)
+	})
+}
+
+// appendBeside appends by writers of one event each time, and by one of a hundred.
+func appendBeside(b *testing.B, replicas int, nodes ...*node) {
+	js := newJS(b, nodes...)
+	log := open(b, js, "events", &jetstreamlog.Options{Replicas: replicas})
+	bare := jetstream.StreamConfig{Name: "bare", Subjects: []string{"bare"}, Replicas: replicas}
+	if _, err := js.CreateStream(b.Context(), bare); err != nil {
 		b.Fatal(err)
 	}
 	for _, writers := range []int{1, 64} {
-		b.Run(fmt.Sprintf("log/writers=%d", writers), func(b *testing.B) {
-			share(b, writers, func() error {
-				_, err := log.Append(b.Context(), newEvents(1)...)
-				return err
-			})
+		b.Run(fmt.Sprintf("writers=%d/log", writers), func(b *testing.B) {
+			share(b, writers, func() error { return appendSome(b, log, 1) })
 		})
-		b.Run(fmt.Sprintf("bare/writers=%d", writers), func(b *testing.B) {
+		b.Run(fmt.Sprintf("writers=%d/bare", writers), func(b *testing.B) {
 			share(b, writers, func() error {
 				_, err := js.Publish(b.Context(), "bare", benchData)
 				return err
 			})
 		})
 	}
-	b.Run("log/batch=100", func(b *testing.B) {
-		for b.Loop() {
-			if _, err := log.Append(b.Context(), newEvents(100)...); err != nil {
-				b.Fatal(err)
-			}
+	b.Run("batch=100/log", func(b *testing.B) { share(b, 1, func() error { return appendSome(b, log, 100) }) })
+	b.Run("batch=100/bare", func(b *testing.B) { share(b, 1, func() error { return publishSome(js, 100) }) })
+}
+
+func appendSome(b *testing.B, log *jetstreamlog.Log, n int) error {
+	_, err := log.Append(b.Context(), newEvents(n)...)
+	return err
+}
+
+// publishSome does not wait in between. They are not atomic.
+func publishSome(js jetstream.JetStream, n int) error {
+	for range n {
+		if _, err := js.PublishAsync("bare", benchData); err != nil {
+			return err
 		}
-	})
-	b.Run("bare/async=100", func(b *testing.B) {
-		for b.Loop() {
-			for range 100 {
-				if _, err := js.PublishAsync("bare", benchData); err != nil {
-					b.Fatal(err)
-				}
-			}
-			<-js.PublishAsyncComplete()
-		}
-	})
+	}
+	<-js.PublishAsyncComplete()
+	return nil
 }
 
 // share has the writers do b.N calls together.
@@ -91,7 +100,9 @@ func share(b *testing.B, writers int, do func() error) {
 	group.Wait()
 }
 
-// BenchmarkReplay reads 20,000 events, beside an ordered consumer.
+// BenchmarkReplay reads 20,000 events, beside an ordered consumer, and beside
+// direct gets whose answers nobody looks at, which is the most that the log can
+// reach.
 func BenchmarkReplay(b *testing.B) {
 	const events = 20_000
 	js := newJS(b, startNode(b))
@@ -124,6 +135,36 @@ func BenchmarkReplay(b *testing.B) {
 			messages.Stop()
 		}
 	})
+	b.Run("direct", func(b *testing.B) {
+		for b.Loop() {
+			for from := 1; from <= events; from += 512 {
+				getDirect(b, js.Conn(), from, 512)
+			}
+		}
+	})
+}
+
+// getDirect waits for a page and its end.
+func getDirect(b *testing.B, nc *nats.Conn, from, n int) {
+	b.Helper()
+	sub, err := nc.SubscribeSync(nc.NewInbox())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	request := fmt.Appendf(nil, `{"seq":%d,"batch":%d}`, from, n)
+	if err := nc.PublishRequest("$JS.API.DIRECT.GET.events", sub.Subject, request); err != nil {
+		b.Fatal(err)
+	}
+	for {
+		msg, err := sub.NextMsgWithContext(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if msg.Header.Get("Status") != "" {
+			return
+		}
+	}
 }
 
 func replay(b *testing.B, log *jetstreamlog.Log, events int) {
@@ -151,12 +192,9 @@ func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {
 		start := heap()
 		for range events / 1000 {
-			for range 1000 {
-				if _, err := js.PublishAsync("bare", benchData); err != nil {
-					b.Fatal(err)
-				}
+			if err := publishSome(js, 1000); err != nil {
+				b.Fatal(err)
 			}
-			<-js.PublishAsyncComplete()
 		}
 		bare := heap()
 		for range events / 1000 {
