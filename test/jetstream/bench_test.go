@@ -33,7 +33,7 @@ var nextID atomic.Int64
 // what the log itself costs.
 func BenchmarkAppend(b *testing.B) {
 	b.Run("sync=always/replicas=1", func(b *testing.B) { appendBeside(b, 1, startNode(b)) })
-	b.Run("sync=always/replicas=3", func(b *testing.B) { appendBeside(b, 3, startCluster(b, 3)...) })
+	b.Run("sync=always/replicas=3", func(b *testing.B) { appendBeside(b, 3, startCluster(b)...) })
 	b.Run("sync=2m/replicas=1", func(b *testing.B) {
 		n := newNode(b, nodeOptions(b))
 		n.opts.SyncAlways = false

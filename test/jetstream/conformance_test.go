@@ -27,7 +27,7 @@ func TestConformanceOverHub(t *testing.T) {
 
 func TestConformanceReplicated(t *testing.T) {
 	needSoak(t)
-	h := harness(t, startCluster(t, 3))
+	h := harness(t, startCluster(t))
 	h.Crash = nil // the child would start another cluster
 	conformance.Run(t, h)
 }

@@ -14,7 +14,7 @@ import (
 // TestLeadersChange stops and starts the leader of a stream of three replicas
 // while one appends and one follows: a new leader is never taken for a loss.
 func TestLeadersChange(t *testing.T) {
-	nodes := startCluster(t, 3)
+	nodes := startCluster(t)
 	js := newJS(t, nodes...)
 	log := open(t, js, "events", &jetstreamlog.Options{Replicas: 3})
 	stops := rounds(3, 50)

@@ -191,7 +191,7 @@ func TestHoleIsAReset(t *testing.T) {
 // TestTwoNodesOfThreeGoOn: one node of three is lost, nothing else, and an append
 // is there once though it was tried again.
 func TestTwoNodesOfThreeGoOn(t *testing.T) {
-	nodes := startCluster(t, 3)
+	nodes := startCluster(t)
 	log := open(t, newJS(t, nodes...), "events", &jetstreamlog.Options{Replicas: 3})
 	appendN(t, log, 20)
 	nodes[0].stop()

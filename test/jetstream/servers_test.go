@@ -49,10 +49,10 @@ func nodeOptions(tb testing.TB) server.Options {
 	}
 }
 
-// startCluster starts n that are one cluster, and returns when it has a leader.
-func startCluster(tb testing.TB, n int) []*node {
+// startCluster starts three that are one cluster, and returns when it has a leader.
+func startCluster(tb testing.TB) []*node {
 	tb.Helper()
-	nodes, routes := make([]*node, n), make([]*url.URL, n)
+	nodes, routes := make([]*node, 3), make([]*url.URL, 3)
 	for i := range nodes {
 		o := nodeOptions(tb)
 		o.ServerName = fmt.Sprint("n", i)
