@@ -1,0 +1,214 @@
+package jetstream_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/gapless-go/gapless/cdc"
+	jetstreamlog "github.com/gapless-go/gapless/source/jetstream"
+)
+
+// TestLosses takes events from a log in every way that a stream can lose them, and
+// has another process append others. Readers at the end and in the middle, with a
+// tag and without, get a reset or every event that was ever appended behind them.
+// Beside them in the middle is an ordered consumer of nats.go.
+func TestLosses(t *testing.T) {
+	n := startNode(t)
+	for _, c := range []struct {
+		name  string
+		times int
+		lose  func(*lossy) error
+	}{
+		{"purge all", rounds(1, 50), func(l *lossy) error { return l.purge() }},
+		{"purge up to a seq", rounds(1, 50), func(l *lossy) error { return l.purge(jetstream.WithPurgeSequence(15)) }},
+		{"purge a subject", rounds(1, 50), (*lossy).purgeSubject},
+		{"delete and make again", rounds(1, 50), func(l *lossy) error { return l.js.DeleteStream(l.t.Context(), l.name) }},
+		{"restore a backup", rounds(1, 10), (*lossy).restore},
+		{"cut the block files", rounds(1, 10), func(l *lossy) error { return n.rewind(l.name, 12) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			told, exact, silent := 0, 0, 0
+			for round := range c.times {
+				l := newLossy(t, n, fmt.Sprint(round))
+				l.loseBy(c.lose)
+				l.check(&told, &exact)
+				silent += l.passedOver()
+				l.end()
+			}
+			t.Logf("%s: %d times, %d readers told, %d had lost nothing; the ordered consumer passed over %d events in silence", c.name, c.times, told, exact, silent)
+		})
+	}
+}
+
+// lossy is a log that loses events.
+type lossy struct {
+	t       *testing.T
+	node    *node
+	js      jetstream.JetStream
+	name    string
+	log     *jetstreamlog.Log // of a process that has seen all of them
+	ids     []string          // of all that were ever appended
+	readers []cdc.Cursor
+	backup  string // of the stream's folder, when it had 12 events
+	ordered jetstream.MessagesContext
+}
+
+func newLossy(t *testing.T, n *node, name string) *lossy {
+	t.Helper()
+	js := newJS(t, n)
+	l := &lossy{t: t, node: n, js: js, name: "log" + name, log: open(t, js, "log"+name, nil), backup: t.TempDir()}
+	l.append(l.log, "old", 12)
+	n.stop()
+	if err := os.CopyFS(l.backup, os.DirFS(l.folder())); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	l.append(l.log, "more", 8)
+	events := readAll(t, l.log)
+	epoch := bounds(t, l.log).Epoch
+	for _, at := range []int{10, 20} {
+		l.readers = append(l.readers, events[at-1].Cursor(epoch), cdc.Cursor{Epoch: epoch, Seq: events[at-1].Seq})
+	}
+	consumer, err := js.OrderedConsumer(t.Context(), l.name, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.ordered, err = consumer.Messages(jetstream.PullMaxMessages(1)); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if _, err := l.ordered.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+func (l *lossy) folder() string {
+	return filepath.Join(l.node.opts.StoreDir, "jetstream", "$G", "streams", l.name)
+}
+
+func (l *lossy) append(log *jetstreamlog.Log, what string, n int) {
+	l.t.Helper()
+	for i := range n {
+		id := fmt.Sprintf("%s-%s-%d.", l.name, what, i)
+		if _, err := log.Append(l.t.Context(), cdc.Event{ID: id}); err != nil {
+			l.t.Fatal(err)
+		}
+		l.ids = append(l.ids, id)
+	}
+}
+
+// loseBy loses, and then another process appends.
+func (l *lossy) loseBy(lose func(*lossy) error) {
+	l.t.Helper()
+	if err := lose(l); err != nil {
+		l.t.Fatal(err)
+	}
+	l.append(openLog(l.t, l.node, l.name, nil), "new", 20)
+}
+
+func (l *lossy) purge(opts ...jetstream.StreamPurgeOpt) error {
+	s, err := l.js.Stream(l.t.Context(), l.name)
+	if err != nil {
+		return err
+	}
+	return s.Purge(l.t.Context(), opts...)
+}
+
+// purgeSubject removes the event with seq 15.
+func (l *lossy) purgeSubject() error {
+	s, err := l.js.Stream(l.t.Context(), l.name)
+	if err != nil {
+		return err
+	}
+	msg, err := s.GetMsg(l.t.Context(), 15)
+	if err != nil {
+		return err
+	}
+	return s.Purge(l.t.Context(), jetstream.WithPurgeSubject(msg.Subject))
+}
+
+func (l *lossy) restore() error {
+	l.node.stop()
+	defer l.node.start()
+	if err := os.RemoveAll(l.folder()); err != nil {
+		return err
+	}
+	return os.CopyFS(l.folder(), os.DirFS(l.backup))
+}
+
+// check reads on from every cursor.
+func (l *lossy) check(told, exact *int) {
+	l.t.Helper()
+	for _, at := range l.readers {
+		want := l.ids[at.Seq:]
+		got, err := l.rest(at)
+		_, reset := errors.AsType[*cdc.ResetError](err)
+		switch {
+		case reset:
+			*told++
+		case err == nil && slices.Equal(got, want):
+			*exact++
+		default:
+			l.t.Errorf("a reader after %s got %d events of %d, %v", at, len(got), len(want), err)
+		}
+	}
+}
+
+// rest is what a reader gets until the head or an error.
+func (l *lossy) rest(at cdc.Cursor) ([]string, error) {
+	var ids []string
+	for {
+		page, err := l.log.Read(l.t.Context(), at, 7)
+		if err != nil || len(page.Events) == 0 {
+			return ids, err
+		}
+		for _, e := range page.Events {
+			ids = append(ids, e.ID)
+			at = e.Cursor(at.Epoch)
+		}
+	}
+}
+
+// passedOver is how many events behind it the ordered consumer does not deliver,
+// and returns no error.
+func (l *lossy) passedOver() int {
+	l.t.Helper()
+	var seen []byte
+	for !bytes.Contains(seen, []byte(l.ids[len(l.ids)-1])) {
+		msg, err := l.ordered.Next(jetstream.NextMaxWait(4 * time.Second))
+		if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
+			return 0
+		}
+		if err != nil {
+			break
+		}
+		seen = append(seen, msg.Data()...)
+	}
+	missing := 0
+	for _, id := range l.ids[10:] {
+		if !bytes.Contains(seen, []byte(id)) {
+			missing++
+		}
+	}
+	return missing
+}
+
+// end leaves nothing on the server, whose next start would take longer.
+func (l *lossy) end() {
+	l.t.Helper()
+	l.ordered.Stop()
+	if err := l.js.DeleteStream(l.t.Context(), l.name); err != nil {
+		l.t.Error(err)
+	}
+	l.js.Conn().Close()
+}
