@@ -137,7 +137,7 @@ func (g *generator) mariadbTable() {
 	if g.chance(10) {
 		t.Suffix = "ENGINE=" + g.one("Aria", "MyISAM")
 	}
-	if g.chance(5) && t.Schema == "" { // a trigger is made in its table's database
+	if g.chance(5) && t.Schema == "" && !strings.Contains(t.Create, "TEMPORARY") { // a trigger is made in its table's database
 		t.After = append(t.After, g.mariadbTrigger())
 	}
 	g.script.Tables = append(g.script.Tables, t)
