@@ -48,14 +48,14 @@ func (h *handle) passed(after cdc.Cursor, events []cdc.Event) bool {
 }
 
 // lost reports whether the stream went back behind a mark, and moves the marks to
-// its end otherwise.
+// its end otherwise. Only another message in its place is a proof.
 func (h *handle) lost(ctx context.Context, known marks, b cdc.Bounds, end time.Time) (bool, error) {
 	for _, m := range []mark{known.seen, known.acked} {
 		switch {
 		case m.epoch != b.Epoch, m.seq <= b.Floor:
 			continue // of another log, or trimmed
 		case m.seq > b.Last:
-			return true, nil
+			return false, nil // a new leader may not have applied it yet
 		case m.seq == b.Last && m.at.Equal(end):
 			continue
 		}

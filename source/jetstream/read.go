@@ -156,11 +156,8 @@ func (h *handle) current(ctx context.Context, cursor cdc.Cursor, passed bool) (c
 	if less && !hasQuorum(info.Cluster) {
 		return cdc.Bounds{}, errBehind
 	}
-	if h.renews && hasQuorum(info.Cluster) {
-		lost := epoch == before.Epoch && last < before.Last
-		if !lost && !passed {
-			lost, err = h.lost(ctx, known, b, info.State.LastTime.Truncate(time.Microsecond))
-		}
+	if h.renews && !passed && hasQuorum(info.Cluster) {
+		lost, err := h.lost(ctx, known, b, info.State.LastTime.Truncate(time.Microsecond))
 		if err != nil {
 			return cdc.Bounds{}, err
 		}
