@@ -136,8 +136,9 @@ func (h *handle) nothing(ctx context.Context, b cdc.Bounds, after cdc.Cursor, fr
 }
 
 // current returns the bounds as the stream's leader has them. A leader that has
-// less than it or the cursor's reader had before has lost it if it has a quorum;
-// without one it is a former leader, and is asked again. A log that has lost what
+// less than it or the cursor's reader had before has lost it if it has a quorum
+// and has led for a while; without one it is a former leader, and a new one may
+// not have applied everything yet: both are asked again. A log that has lost what
 // this process knows gets another epoch: a cursor without a tag has no other way
 // to be told. passed says that the marks need not be looked for.
 func (h *handle) current(ctx context.Context, cursor cdc.Cursor, passed bool) (cdc.Bounds, error) {
@@ -153,7 +154,7 @@ func (h *handle) current(ctx context.Context, cursor cdc.Cursor, passed bool) (c
 	last := info.State.LastSeq
 	b := cdc.Bounds{Epoch: epoch, Floor: max(info.State.FirstSeq, 1) - 1, Head: last, Last: last}
 	less := epoch == before.Epoch && last < before.Last || epoch == cursor.Epoch && last < cursor.Seq
-	if less && !hasQuorum(info.Cluster) {
+	if less && (!hasQuorum(info.Cluster) || !hasSettled(info)) {
 		return cdc.Bounds{}, errBehind
 	}
 	if h.renews && !passed && hasQuorum(info.Cluster) {
@@ -183,6 +184,18 @@ func hasQuorum(c *jetstream.ClusterInfo) bool {
 		}
 	}
 	return votes > (len(c.Replicas)+1)/2
+}
+
+// hasSettled reports whether the answer is of a leader that had the time to apply
+// what the one before it had acknowledged; a single replica has nothing to apply.
+// One that does not say since when it leads is none any more.
+func hasSettled(info *jetstream.StreamInfo) bool {
+	const applied = 2 * time.Second // it is milliseconds where the machines have time
+	c := info.Cluster
+	if c == nil || info.Config.Replicas <= 1 {
+		return true
+	}
+	return c.LeaderSince != nil && info.TimeStamp.Sub(*c.LeaderSince) >= applied
 }
 
 func (h *handle) remembered() cdc.Bounds {
