@@ -64,6 +64,7 @@ func TestHubLeavesTheFilterToTheLog(t *testing.T) {
 				if _, err := hub.Read(t.Context(), headOf(t, hub), 1); err != nil { // the tail is placed
 					t.Fatal(err)
 				}
+				time.Sleep(time.Second) // the Hub's reader has nothing left to read
 				before := l.read.Load()
 				var group sync.WaitGroup
 				for range 30 {
