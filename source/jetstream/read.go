@@ -157,6 +157,9 @@ func (h *handle) current(ctx context.Context, cursor cdc.Cursor, passed bool) (c
 	if less && (!hasQuorum(info.Cluster) || !hasSettled(info)) {
 		return cdc.Bounds{}, errBehind
 	}
+	if h.renews && epoch == before.Epoch && last < before.Last {
+		return h.anew(ctx, info.Config)
+	}
 	if h.renews && !passed && hasQuorum(info.Cluster) {
 		lost, err := h.lost(ctx, known, b, info.State.LastTime.Truncate(time.Microsecond))
 		if err != nil {
