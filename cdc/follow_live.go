@@ -55,8 +55,7 @@ func (f *follower) deliverLive(events []Event) error {
 	if page.check(f.pos.Seq) != nil { // of two histories
 		return f.readAll(noEnd)
 	}
-	f.pos = Cursor{Epoch: f.pos.Epoch, Seq: last.Seq, Tag: f.tagOf(last)}
-	return f.emit(f.opts.Filter.Select(page.Events))
+	return f.advance(Cursor{Epoch: f.pos.Epoch, Seq: last.Seq, Tag: f.tagOf(last)}, page.Events)
 }
 
 // tagger is a subscription that may know the tag of the last event that Next

@@ -105,13 +105,13 @@ func (f *follower) deliver(page Page) error {
 	if err := page.check(f.pos.Seq); err != nil {
 		return err
 	}
-	return f.advance(page)
+	return f.advance(page.cursor(f.pos.Epoch), page.Events)
 }
 
-// advance moves the position over the page and yields what the filter selects.
-func (f *follower) advance(page Page) error {
-	f.pos = page.cursor(f.pos.Epoch)
-	return f.emit(f.opts.Filter.Select(page.Events))
+// advance moves the position over the events and yields what the filter selects.
+func (f *follower) advance(to Cursor, events []Event) error {
+	f.pos = to
+	return f.emit(f.opts.Filter.Select(events))
 }
 
 // emit yields one batch.
