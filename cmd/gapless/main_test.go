@@ -40,7 +40,7 @@ func (s suite) Run() int {
 		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
 		return 1
 	}
-	defer endServers()
+	defer shared.lasting.End()
 	return s.M.Run()
 }
 

@@ -3,7 +3,6 @@ package main_test
 import (
 	"database/sql"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -51,34 +50,7 @@ var shared struct {
 	postgres *testserver.Postgres
 	mariadb  *testserver.MariaDB
 	redis    *testserver.Redis
-	cleanups []func()
-	dirs     []string
-}
-
-// forAll is a test for the servers that outlives it.
-type forAll struct{ testing.TB }
-
-// Cleanup implements testing.TB.
-func (forAll) Cleanup(f func()) { shared.cleanups = append(shared.cleanups, f) }
-
-// TempDir implements testing.TB.
-func (a forAll) TempDir() string {
-	dir, err := os.MkdirTemp("", "gapless-server")
-	if err != nil {
-		a.Fatal(err)
-	}
-	shared.dirs = append(shared.dirs, dir)
-	return dir
-}
-
-// endServers ends those that were started.
-func endServers() {
-	for i := len(shared.cleanups) - 1; i >= 0; i-- {
-		shared.cleanups[i]()
-	}
-	for _, dir := range shared.dirs {
-		_ = os.RemoveAll(dir)
-	}
+	lasting  testserver.Lasting
 }
 
 var names atomic.Int64
@@ -90,7 +62,7 @@ func freshPostgres(t *testing.T) string {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if shared.postgres == nil {
-		shared.postgres = testserver.StartPostgres(forAll{t})
+		shared.postgres = testserver.StartPostgres(shared.lasting.TB(t))
 	}
 	name := newName()
 	execute(t, "postgres", shared.postgres.DSN("postgres"), "CREATE DATABASE "+name)
@@ -102,7 +74,7 @@ func freshMariaDB(t *testing.T) string {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if shared.mariadb == nil {
-		shared.mariadb = testserver.StartMariaDB(forAll{t})
+		shared.mariadb = testserver.StartMariaDB(shared.lasting.TB(t))
 	}
 	name := newName()
 	execute(t, "mysql", shared.mariadb.DSN("mysql"), "CREATE DATABASE "+name)
@@ -114,7 +86,7 @@ func freshRedis(t *testing.T) string {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if shared.redis == nil {
-		shared.redis = testserver.StartRedis(forAll{t})
+		shared.redis = testserver.StartRedis(shared.lasting.TB(t))
 	}
 	return "redis://" + shared.redis.Addr + "/0/" + newName()
 }

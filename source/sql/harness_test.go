@@ -33,11 +33,10 @@ var variants = []variant{
 	{"sqlite", sqllog.Options{}, freshSQLite},
 }
 
-// shared servers live as long as the test binary: they are bound to the first
-// test that needs one through TestMain's cleanup.
+// shared servers live as long as the test binary.
 var shared struct {
 	mu       sync.Mutex
-	tb       *mainTB
+	lasting  testserver.Lasting
 	postgres *testserver.Postgres
 	mariadb  *testserver.MariaDB
 }
@@ -48,7 +47,7 @@ func freshPostgres(tb testing.TB) (driver, dsn string) {
 	tb.Helper()
 	shared.mu.Lock()
 	if shared.postgres == nil {
-		shared.postgres = testserver.StartPostgres(shared.tb.on(tb), "max_prepared_transactions=10", "max_connections=500")
+		shared.postgres = testserver.StartPostgres(shared.lasting.TB(tb), "max_prepared_transactions=10", "max_connections=500")
 	}
 	server := shared.postgres
 	shared.mu.Unlock()
@@ -62,7 +61,7 @@ func freshMariaDB(tb testing.TB) (driver, dsn string) {
 	tb.Helper()
 	shared.mu.Lock()
 	if shared.mariadb == nil {
-		shared.mariadb = testserver.StartMariaDB(shared.tb.on(tb))
+		shared.mariadb = testserver.StartMariaDB(shared.lasting.TB(tb))
 	}
 	server := shared.mariadb
 	shared.mu.Unlock()
