@@ -1,12 +1,13 @@
 package placetest_test
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gapless-go/gapless/internal/overlay"
 )
 
 // consumeFaults are one line each that Consume itself could have wrong, with what
@@ -113,38 +114,11 @@ func TestFaultsOfConsumeAreKilled(t *testing.T) {
 	}
 	for _, f := range some {
 		t.Run(f.name, func(t *testing.T) {
-			out, err := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-timeout=1m", "-overlay", overlay(t, filepath.Join("../../cdc", f.file), f.right, f.wrong),
+			out, err := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-timeout=1m", "-overlay", overlay.File(t, filepath.Join("../../cdc", f.file), f.right, f.wrong),
 				"-run", "^TestConsume|^TestReferencePasses$", "../../cdc", ".").CombinedOutput()
 			if err == nil || !strings.Contains(string(out), f.killedBy+":") && !strings.Contains(string(out), "--- FAIL: "+f.killedBy) {
 				t.Errorf("%s survives %s: %v\n%s", f.name, f.killedBy, err, out)
 			}
 		})
 	}
-}
-
-// overlay is a file for go test that puts wrong in the place of right.
-func overlay(t *testing.T, file, right, wrong string) string {
-	t.Helper()
-	path, err := filepath.Abs(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(text), right); n != 1 {
-		t.Fatalf("%s has %q %d times, want once", file, right, n)
-	}
-	broken, list := filepath.Join(t.TempDir(), "broken.go"), filepath.Join(t.TempDir(), "overlay.json")
-	replace, err := json.Marshal(map[string]map[string]string{"Replace": {path: broken}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string][]byte{broken: []byte(strings.Replace(string(text), right, wrong, 1)), list: replace} {
-		if err := os.WriteFile(name, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return list
 }
