@@ -74,23 +74,14 @@ func (h *handle) lost(ctx context.Context, known marks, b cdc.Bounds, end time.T
 // has asks the stream's leader for the message. One that was removed since is no
 // sign: it is below the floor, or a hole.
 func (h *handle) has(ctx context.Context, m mark) (bool, error) {
-	request := struct {
-		Seq uint64 `json:"seq"`
-	}{m.seq}
-	var answer struct {
-		Message struct {
-			Subject string    `json:"subject"`
-			Time    time.Time `json:"time"`
-		} `json:"message"`
-	}
-	err := h.api(ctx, "STREAM.MSG.GET", request, &answer)
+	stored, found, err := h.stored(ctx, m.seq, "")
 	switch {
-	case code(err) == jetstream.JSErrCodeMessageNotFound:
-		return true, nil
+	case err != nil || !found:
+		return true, err
 	case m.subject != "":
-		return answer.Message.Subject == m.subject, err
+		return stored.Subject == m.subject, nil
 	}
-	return m.at.Equal(answer.Message.Time.Truncate(time.Microsecond)), err
+	return m.at.Equal(stored.Time.Truncate(time.Microsecond)), nil
 }
 
 // anew gives a stream that went back another epoch. Two processes that do so at

@@ -107,22 +107,13 @@ func hole(b cdc.Bounds, after cdc.Cursor, next uint64) error {
 // the head is not below it: the replica is behind, or they were removed. Only the
 // leader knows.
 func (h *handle) nothing(ctx context.Context, b cdc.Bounds, after cdc.Cursor, from uint64) (cdc.Page, error) {
-	request := struct {
-		Seq  uint64 `json:"seq"`
-		Next string `json:"next_by_subj"`
-	}{from, ">"}
-	var answer struct {
-		Message struct {
-			Seq uint64 `json:"seq"`
-		} `json:"message"`
-	}
-	err := h.api(ctx, "STREAM.MSG.GET", request, &answer)
-	next := answer.Message.Seq
-	switch {
-	case code(err) == jetstream.JSErrCodeMessageNotFound:
-		next = b.Head + 1
-	case err != nil:
+	m, found, err := h.stored(ctx, from, ">")
+	if err != nil {
 		return cdc.Page{}, err
+	}
+	next := b.Head + 1
+	if found {
+		next = m.Seq
 	}
 	switch {
 	case next == from:
@@ -135,6 +126,30 @@ func (h *handle) nothing(ctx context.Context, b cdc.Bounds, after cdc.Cursor, fr
 	return cdc.Page{}, hole(b, after, next)
 }
 
+// storedMessage is what the server says of a message beside its data.
+type storedMessage struct {
+	Seq     uint64    `json:"seq"`
+	Subject string    `json:"subject"`
+	Time    time.Time `json:"time"`
+}
+
+// stored asks the stream's leader for the message with the seq, or for the first
+// from there on that has the subject, if that is not empty.
+func (h *handle) stored(ctx context.Context, seq uint64, subject string) (m storedMessage, found bool, err error) {
+	request := struct {
+		Seq  uint64 `json:"seq"`
+		Next string `json:"next_by_subj,omitempty"`
+	}{seq, subject}
+	var answer struct {
+		Message storedMessage `json:"message"`
+	}
+	err = h.api(ctx, "STREAM.MSG.GET", request, &answer)
+	if code(err) == jetstream.JSErrCodeMessageNotFound {
+		return storedMessage{}, false, nil
+	}
+	return answer.Message, err == nil, err
+}
+
 // current returns the bounds as the stream's leader has them. A leader that has
 // less than it or the cursor's reader had before has lost it if it has a quorum
 // and has led for a while; without one it is a former leader, and a new one may
@@ -142,7 +157,7 @@ func (h *handle) nothing(ctx context.Context, b cdc.Bounds, after cdc.Cursor, fr
 // this process knows gets another epoch: a cursor without a tag has no other way
 // to be told. passed says that the marks need not be looked for.
 func (h *handle) current(ctx context.Context, cursor cdc.Cursor, passed bool) (cdc.Bounds, error) {
-	before, known := h.remembered(), h.marked()
+	before, kept := h.remembered(), h.marked()
 	info, err := h.info(ctx)
 	if err != nil {
 		return cdc.Bounds{}, err
@@ -153,15 +168,15 @@ func (h *handle) current(ctx context.Context, cursor cdc.Cursor, passed bool) (c
 	}
 	last := info.State.LastSeq
 	b := cdc.Bounds{Epoch: epoch, Floor: max(info.State.FirstSeq, 1) - 1, Head: last, Last: last}
-	less := epoch == before.Epoch && last < before.Last || epoch == cursor.Epoch && last < cursor.Seq
-	if less && (!hasQuorum(info.Cluster) || !hasSettled(info)) {
+	known := epoch == before.Epoch && last < before.Last // by this process, and gone
+	if gone := known || epoch == cursor.Epoch && last < cursor.Seq; gone && (!hasQuorum(info.Cluster) || !hasSettled(info)) {
 		return cdc.Bounds{}, errBehind
 	}
-	if h.renews && epoch == before.Epoch && last < before.Last {
+	if h.renews && known {
 		return h.anew(ctx, info.Config)
 	}
 	if h.renews && !passed && hasQuorum(info.Cluster) {
-		lost, err := h.lost(ctx, known, b, info.State.LastTime.Truncate(time.Microsecond))
+		lost, err := h.lost(ctx, kept, b, info.State.LastTime.Truncate(time.Microsecond))
 		if err != nil {
 			return cdc.Bounds{}, err
 		}
