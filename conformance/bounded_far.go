@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"math"
 	"runtime"
 	"slices"
 
@@ -39,38 +40,50 @@ func farAboveAnyBuffer(t *test) {
 
 // deadCosts measures what is in memory when nobody reads a subscription.
 func deadCosts(t *test) {
-	const rounds, each, size = 40, 250, 2000 // 20 MB
 	log := t.open()
 	t.trim(log, 0)
-	sub := t.Subscribe(log)
-	data := make([]byte, size)
-	round := func() {
-		events := make([]cdc.Event, each)
-		for i := range events {
-			events[i] = cdc.Event{Type: "large", Data: data}
+	for range 3 { // so that each store has the buffers that it keeps
+		t.churn(log)
+	}
+	const written, allowed = deadRounds * deadEach * deadSize, deadRounds * deadEach * deadSize / 2
+	// The heap is that of the process, in which other tests may run: what a
+	// log holds for a subscription it holds at each try, and what they hold
+	// it does not.
+	var sub cdc.Subscription
+	least := int64(math.MaxInt64)
+	for try := 0; try < 3 && least >= allowed; try++ {
+		sub = t.Subscribe(log)
+		before := heapHeld()
+		for range deadRounds {
+			t.churn(log)
 		}
-		r, err := t.h.append(t.Ctx, log.Log, events...)
-		if err != nil {
-			t.StoreFailed("Append", err)
-		}
-		if _, err := t.h.trim(t.Ctx, log.Log, lastOf(r.Seqs)); err != nil {
-			t.StoreFailed("Trim", err)
-		}
+		least = min(least, heapHeld()-before)
 	}
-	held := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	for range 3 {
-		round()
-	}
-	before := held()
-	for range rounds {
-		round()
-	}
-	grown := int64(held()) - int64(before) //nolint:gosec // both are far below
-	t.Want(grown < rounds*each*size/2, "a subscription that nobody reads costs %d KB after %d KB of events, which were trimmed: it has to drop what it cannot hold, and say ErrLagged", grown>>10, rounds*each*size>>10)
+	t.Want(least < allowed, "a subscription that nobody reads costs %d KB after %d KB of events, which were trimmed: it has to drop what it cannot hold, and say ErrLagged", least>>10, written>>10)
 	_, _ = t.Next(sub, verify.Bounded, "something for the events that nobody has read")
+}
+
+const deadRounds, deadEach, deadSize = 40, 250, 2000 // 20 MB
+
+// churn appends a round of events and trims them all.
+func (t *test) churn(log handle) {
+	events := make([]cdc.Event, deadEach)
+	for i := range events {
+		events[i] = cdc.Event{Type: "large", Data: make([]byte, deadSize)}
+	}
+	r, err := t.h.append(t.Ctx, log.Log, events...)
+	if err != nil {
+		t.StoreFailed("Append", err)
+	}
+	if _, err := t.h.trim(t.Ctx, log.Log, lastOf(r.Seqs)); err != nil {
+		t.StoreFailed("Trim", err)
+	}
+}
+
+// heapHeld returns how many bytes of the heap are reachable.
+func heapHeld() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc) //nolint:gosec // far below
 }
