@@ -203,7 +203,7 @@ func TestCaptureOfATriggerThatWasChanged(t *testing.T) {
 			"DROP TRIGGER w_to_change_log_update", "DROP TRIGGER w_to_change_log_insert;; CREATE TRIGGER w_to_change_log_insert AFTER INSERT ON w FOR EACH ROW SET @x = 1",
 			"DROP TRIGGER w_to_change_log_delete;; CREATE TRIGGER w_to_change_log_delete AFTER UPDATE ON w FOR EACH ROW BEGIN END",
 		},
-		"sqlite": {"DROP TRIGGER w_to_change_log_rekey", "DROP TRIGGER w_to_change_log_insert;; CREATE TRIGGER w_to_change_log_insert AFTER INSERT ON w BEGIN SELECT 1; END"},
+		"sqlite": {"DROP TRIGGER w_to_change_log_update", "DROP TRIGGER w_to_change_log_insert;; CREATE TRIGGER w_to_change_log_insert AFTER INSERT ON w BEGIN SELECT 1; END"},
 	} {
 		for _, v := range variants {
 			if v.name != name {

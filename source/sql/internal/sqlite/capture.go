@@ -12,8 +12,8 @@ import (
 )
 
 // capturer implements engine.Capturer with row-level triggers, the only ones
-// that SQLite has. A second trigger tells an update that changes the key or the
-// topic.
+// that SQLite has. An update that changes the key or the topic is a delete and an
+// insert.
 //
 // A conflict clause of the statement that fires a trigger (OR IGNORE, OR FAIL)
 // holds for the trigger's own statements, too: there, no constraint may fail.
@@ -44,7 +44,7 @@ func (capturer) Installed(log engine.Names) string {
 }
 
 func dropTriggers(c *engine.Capture) (statements []string) {
-	for _, suffix := range []string{"insert", "update", "delete", "rekey"} {
+	for _, suffix := range []string{"insert", "update", "delete"} {
 		statements = append(statements, "DROP TRIGGER IF EXISTS "+c.On.Qualify(c.Name(suffix)))
 	}
 	return statements
@@ -121,7 +121,7 @@ func (c capture) Install() []string { return engine.Creates(dropTriggers(c.Captu
 
 func (c capture) triggers() []engine.Trigger {
 	changed, moved := c.differs(c.Table.Watch), c.differs(slices.Concat(c.Table.Key, c.Table.TopicColumns))
-	deleted, inserted := c.insert("delete", "OLD", "OLD"), c.insert("insert", "NEW", "NEW")
+	inserted, updated, deleted := literal(c.Table.Type+".insert"), literal(c.Table.Type+".update"), literal(c.Table.Type+".delete")
 	define := func(suffix, event, when, body string) engine.Trigger {
 		name := c.Name(suffix)
 		if when != "" {
@@ -131,10 +131,11 @@ func (c capture) triggers() []engine.Trigger {
 		return engine.Trigger{Name: name, Create: "CREATE TRIGGER " + c.On.Qualify(name) + rest, Text: "CREATE TRIGGER " + c.On.Quote(name) + rest}
 	}
 	return []engine.Trigger{
-		define("insert", "INSERT", "", inserted),
-		define("update", "UPDATE", "NOT ("+moved+") AND ("+changed+")", c.insert("update", "NEW", "OLD", "NEW")),
-		define("rekey", "UPDATE", moved, deleted+" "+inserted),
-		define("delete", "DELETE", "", deleted),
+		define("insert", "INSERT", "", c.insert(inserted, "NEW", c.data("true", "NEW"), "")),
+		define("update", "UPDATE", "("+changed+") OR ("+moved+")",
+			c.insert(deleted, "OLD", c.data("true", "OLD"), moved)+" "+
+				c.insert("CASE WHEN "+moved+" THEN "+inserted+" ELSE "+updated+" END", "NEW", c.data("NOT ("+moved+")", "OLD", "NEW"), "")),
+		define("delete", "DELETE", "", c.insert(deleted, "OLD", c.data("true", "OLD"), "")),
 	}
 }
 
@@ -149,9 +150,9 @@ func (c capture) differs(columns []string) string {
 	return strings.Join(parts, " OR ")
 }
 
-// insert writes one event; of, the row that its key and topic are of, and the
-// rows that it shows are OLD or NEW.
-func (c capture) insert(what, of string, rows ...string) string {
+// insert writes one event of that type where the condition holds, or always: with
+// the key and the topic of a row, which is OLD or NEW.
+func (c capture) insert(kind, of, data, condition string) string {
 	s := c.Settings
 	time := now
 	if s.Mapped {
@@ -160,9 +161,9 @@ func (c capture) insert(what, of string, rows ...string) string {
 	var names, values []string
 	for _, f := range [...]struct{ column, value string }{
 		{s.Columns.Topic, c.topic(of)},
-		{s.Columns.Type, literal(c.Table.Type + "." + what)},
+		{s.Columns.Type, kind},
 		{s.Columns.Key, c.key(of)},
-		{s.Columns.Data, c.data(rows)},
+		{s.Columns.Data, data},
 		{s.Columns.Time, time},
 		{s.Columns.Meta, c.meta()},
 	} {
@@ -170,7 +171,10 @@ func (c capture) insert(what, of string, rows ...string) string {
 			names, values = append(names, s.Names.Quote(f.column)), append(values, f.value)
 		}
 	}
-	return "INSERT INTO " + s.Names.Quote(s.Names.Table) + " (" + strings.Join(names, ", ") + ") VALUES (" + strings.Join(values, ", ") + ");"
+	if condition != "" {
+		condition = " WHERE " + condition
+	}
+	return "INSERT INTO " + s.Names.Quote(s.Names.Table) + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", ") + condition + ";"
 }
 
 // topic is the topic of a row.

@@ -12,14 +12,8 @@ import (
 	"github.com/gapless-go/gapless/source/sql/internal/engine"
 )
 
-// maxColumns is half of the arguments that json_object takes, and some to spare.
-const maxColumns = 60
-
 // checkTable wants a table of the log's file.
 func (c capture) checkTable(ctx context.Context, q engine.Querier) error {
-	if n := len(c.Table.Columns); n > maxColumns {
-		return fmt.Errorf("%d columns are more than SQLite's json_object takes: name at most %d in Table.Columns", n, maxColumns)
-	}
 	if !strings.EqualFold(c.On.Schema, c.Settings.Names.Schema) {
 		return fmt.Errorf("the table is in %q and the log in %q: a trigger of SQLite writes only to its own file", c.On.Schema, c.Settings.Names.Schema)
 	}

@@ -2,27 +2,61 @@ package sqlite
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-
-	"github.com/gapless-go/gapless/source/sql/internal/engine"
 )
 
 // maxEventBytes is below the largest value that SQLite holds, a thousand
 // million bytes.
 const maxEventBytes = 900_000_000
 
-// data is the event's Data. Where the rows together could be more than SQLite
-// holds, it omits the large values.
-func (c capture) data(rows []string) string {
-	var sizes []string
-	for _, row := range rows {
-		for _, name := range c.Table.Columns {
-			sizes = append(sizes, size(c.column(row, name)))
+// data is the event's Data with those rows, OLD where a condition holds. Where the
+// rows together could be more than SQLite holds, it omits the values that are
+// larger than their share.
+//
+// SQLite compiles the triggers of a table with each statement that is not
+// prepared, so what is done with a value stands there once, over a table of the
+// columns, and not once a column.
+func (c capture) data(old string, rows ...string) string {
+	share := maxEventBytes / (len(rows) * len(c.Table.Columns))
+	var sizes, fits []string
+	for i, row := range rows {
+		shown := size(cell(i))
+		if row == "OLD" {
+			shown = "CASE WHEN " + old + " THEN " + shown + " ELSE 0 END"
+		}
+		sizes, fits = append(sizes, shown), append(fits, fmt.Sprintf("%s <= %d", shown, share))
+	}
+	kept := "small OR " + strings.Join(fits, " AND ")
+	object := func(row, condition string) string {
+		i := slices.Index(rows, row)
+		if i < 0 {
+			return "'null'"
+		}
+		return "CASE WHEN " + condition + " THEN json_group_object(column1, " + c.value(cell(i)) + ") FILTER (WHERE " + condition + " AND (" + kept + ")) ELSE 'null' END"
+	}
+	members := c.members(rows)
+	return fmt.Sprintf(`(SELECT '{"old":' || %s || ',"new":' || %s || CASE WHEN small THEN '' ELSE ',"omitted":' || json_group_object(column1, 'too large') FILTER (WHERE NOT (%s)) END || '}'`+
+		" FROM %s CROSS JOIN (SELECT sum(%s) <= %d AS small FROM %s))",
+		object("OLD", old), object("NEW", "true"), kept, members, strings.Join(sizes, " + "), maxEventBytes, members)
+}
+
+// members is a table with a row for each column: its name, and its value in each
+// of the rows. The plus keeps SQLite from calling a column of this table like the
+// first one of the other.
+func (c capture) members(rows []string) string {
+	members := make([]string, len(c.Table.Columns))
+	for i, name := range c.Table.Columns {
+		members[i] = literal(name)
+		for _, row := range rows {
+			members[i] += ", +" + c.column(row, name)
 		}
 	}
-	return fmt.Sprintf("CASE WHEN %s <= %d THEN json_object('old', %s, 'new', %s) ELSE %s END", strings.Join(sizes, " + "), maxEventBytes,
-		c.row("OLD", rows), c.row("NEW", rows), c.shortened(rows))
+	return "(VALUES (" + strings.Join(members, "), (") + "))"
 }
+
+// cell is the value in row i of members.
+func cell(i int) string { return fmt.Sprintf("column%d", i+2) }
 
 func (c capture) column(row, name string) string { return row + "." + c.On.Quote(name) }
 
@@ -31,51 +65,7 @@ func size(column string) string {
 	return "CASE typeof(" + column + ") WHEN 'text' THEN 6 * length(CAST(" + column + " AS BLOB)) WHEN 'blob' THEN 2 * length(" + column + ") ELSE 30 END"
 }
 
-func contains(rows []string, row string) bool { return strings.Contains(strings.Join(rows, " "), row) }
-
-func (c capture) row(row string, rows []string) string {
-	if !contains(rows, row) {
-		return "NULL"
-	}
-	parts := make([]string, len(c.Table.Columns))
-	for i, name := range c.Table.Columns {
-		parts[i] = literal(name) + ", " + c.value(c.column(row, name))
-	}
-	return "json_object(" + strings.Join(parts, ", ") + ")"
-}
-
-// shortened is the event's Data without the values that are larger than their
-// share.
-func (c capture) shortened(rows []string) string {
-	share := maxEventBytes / (len(rows) * len(c.Table.Columns))
-	var omitted []string
-	for _, name := range c.Table.Columns {
-		var large []string
-		for _, row := range rows {
-			large = append(large, fmt.Sprintf("%s > %d", size(c.column(row, name)), share))
-		}
-		omitted = append(omitted, "SELECT CASE WHEN "+strings.Join(large, " OR ")+" THEN "+literal(engine.JSONText(name)+`:"too large"`)+" END AS j")
-	}
-	object := func(row string) string {
-		if !contains(rows, row) {
-			return "'null'"
-		}
-		var parts []string
-		for i, name := range c.Table.Columns {
-			parts = append(parts, strings.Replace(omitted[i], " THEN "+literal(engine.JSONText(name)+`:"too large"`)+" END",
-				" THEN NULL ELSE "+literal(engine.JSONText(name)+":")+" || json_quote("+c.value(c.column(row, name))+") END", 1))
-		}
-		return joined(parts)
-	}
-	return `'{"old":' || ` + object("OLD") + ` || ',"new":' || ` + object("NEW") + ` || ',"omitted":' || ` + joined(omitted) + " || '}'"
-}
-
-// joined is an object of the members that are not NULL.
-func joined(members []string) string {
-	return "(SELECT '{' || coalesce(group_concat(j, ','), '') || '}' FROM (" + strings.Join(members, " UNION ALL ") + "))"
-}
-
-// value is a column as json_object takes it. A text is one whatever function
+// value is a column as json_group_object takes it. A text is one whatever function
 // made it: SQLite would take what a JSON function has returned as JSON.
 func (c capture) value(column string) string {
 	integer := column
