@@ -38,7 +38,8 @@ help: ## list the commands
 .PHONY: run
 run: ## start the quickstart (ADDR, DB, RETAIN); needs nothing but Go
 # Without the workspace nothing is fetched that other modules need.
-	GOWORK=off $(GO) run ./examples/quickstart -addr $(ADDR) -db $(DB) -retain $(RETAIN)
+# The buttons that cut and kill are for a loopback address only.
+	GOWORK=off $(GO) run ./examples/quickstart -addr $(ADDR) -db $(DB) -retain $(RETAIN) $(if $(filter 127.% localhost:% [::1]:%,$(ADDR)),-demo)
 
 .PHONY: test
 test: install ## test every module with the race detector; a server that cannot be started is a failure

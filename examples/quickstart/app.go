@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gapless-go/gapless/examples/quickstart/internal/demo"
 	boltlog "github.com/gapless-go/gapless/source/bolt"
 )
 
@@ -21,6 +23,7 @@ type app struct {
 	log    *boltlog.Log
 	stream http.Handler
 	status http.Handler // nil: not served
+	demo   *demo.Demo   // nil: not served
 	spool  string       // pattern of the temporary files of long appends, beside the log
 }
 
@@ -32,6 +35,10 @@ func (a *app) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{file...}", a.page)
 	mux.HandleFunc("/events", a.events)
+	if a.demo != nil {
+		mux.Handle("/demo/", a.demo)
+		a.stream = a.demo.Watch(a.stream)
+	}
 	mux.HandleFunc("/healthz", a.healthz)
 	mux.HandleFunc("/openapi.json", describe(document()))
 	if a.status != nil {
@@ -102,7 +109,19 @@ func (a *app) page(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")
+	if name == "index.html" && a.demo != nil {
+		a.servePageWithDemo(w, r)
+		return
+	}
 	http.ServeFileFS(w, r, page, "page/"+filepath.Base(name))
+}
+
+func (a *app) servePageWithDemo(w http.ResponseWriter, r *http.Request) {
+	index, err := page.ReadFile("page/index.html")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	http.ServeContent(w, r, "index.html", time.Time{}, bytes.NewReader(a.demo.AddTo(index)))
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -2,7 +2,7 @@
 // HTTP and streams them to any number of followers, each of which can resume
 // where it was cut.
 //
-//	quickstart [-addr 127.0.0.1:8080] [-db gapless.db] [-retain 0] [-status]
+//	quickstart [-addr 127.0.0.1:8080] [-db gapless.db] [-retain 0] [-status] [-demo]
 //
 //	GET  /         a page that shows the events live
 //	GET  /events   the stream (server-sent events; ?after= &topic= &type= &key=)
@@ -10,6 +10,7 @@
 //	GET  /healthz  whether the log can be read, and its bounds
 //	GET  /openapi.json  all of this in OpenAPI 3.1
 //	GET  /status   with -status: charts of the streams, their lag, the last errors
+//	     /demo/…   with -demo: buttons on the page that cut its connections and kill the process (internal/demo)
 //
 // SIGINT and SIGTERM end it within a second with exit code 0; followers are
 // told to reconnect. Whoever can reach the address can read and append: it
@@ -31,6 +32,7 @@ import (
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/examples/quickstart/internal/demo"
 	boltlog "github.com/gapless-go/gapless/source/bolt"
 	"github.com/gapless-go/gapless/transport/sse"
 	"github.com/gapless-go/gapless/transport/sse/statuspage"
@@ -45,6 +47,8 @@ func main() {
 	defer stop()
 	switch err := run(ctx, os.Args[1:], os.Stderr); {
 	case errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, demo.ErrChild):
+		os.Exit(1)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(1)
@@ -56,6 +60,7 @@ type config struct {
 	db     string
 	retain int64
 	status bool
+	demo   bool
 }
 
 func parse(args []string, stderr io.Writer) (config, error) {
@@ -66,6 +71,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	flags.StringVar(&c.db, "db", "gapless.db", "bbolt `file` that holds the log; made if it is missing")
 	flags.Int64Var(&c.retain, "retain", 0, "`events` to keep, the oldest are removed; 0 keeps all")
 	flags.BoolVar(&c.status, "status", false, "serve a status page at /status to everyone who can reach the address")
+	flags.BoolVar(&c.demo, "demo", false, "put buttons on the page that cut its connections and kill the server, which is started again; on a loopback address only")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}
@@ -83,6 +89,14 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	c, err := parse(args, stderr)
 	if err != nil {
 		return err
+	}
+	if c.demo && !demo.Supervised() {
+		return demo.Supervise(ctx, args, c.addr, stderr)
+	}
+	if c.demo {
+		var cancel context.CancelFunc
+		ctx, cancel = demo.WhileSupervised(ctx)
+		defer cancel()
 	}
 	log, err := boltlog.OpenFile(ctx, c.db, "events", nil)
 	if err != nil {
@@ -121,15 +135,13 @@ func serve(ctx context.Context, listener net.Listener, log *boltlog.Log, c confi
 	if c.status {
 		app.status = statuspage.New(stream, nil)
 	}
-	server := &http.Server{
-		Handler:           app.routes(),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ConnContext:       stream.ConnContext, // notices peers that vanished
-		BaseContext:       func(net.Listener) context.Context { return requests },
-	}
 	background, endBackground := context.WithCancel(ctx)
 	var running sync.WaitGroup
+	if c.demo {
+		app.demo = demo.New(stream.Hub())
+		running.Go(func() { app.demo.Run(background) })
+	}
+	server := app.server(requests, stream)
 	if c.retain > 0 {
 		running.Go(func() { // it ends with its context only: the options are right
 			_ = cdc.Retain(background, stream.Hub(), &cdc.RetainOptions{MaxEvents: c.retain, Interval: time.Second, OnError: stream.Report})
@@ -158,6 +170,22 @@ func serve(ctx context.Context, listener net.Listener, log *boltlog.Log, c confi
 		// process at any moment, so there is nothing to wait for.
 		return failure
 	}
+}
+
+func (a *app) server(requests context.Context, stream *sse.Handler) *http.Server {
+	server := &http.Server{
+		Handler:           a.routes(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ConnContext:       stream.ConnContext, // notices peers that vanished
+		BaseContext:       func(net.Listener) context.Context { return requests },
+	}
+	if a.demo != nil {
+		server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+			return a.demo.ConnContext(stream.ConnContext(ctx, conn), conn)
+		}
+	}
+	return server
 }
 
 var errShuttingDown = errors.New("the server is shutting down: send the request again")

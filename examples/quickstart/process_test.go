@@ -102,6 +102,9 @@ func TestWhatStopsItFromStartingIsOneClearLine(t *testing.T) {
 		{"no such folder", []string{"-addr", "127.0.0.1:0", "-db", filepath.Join(dir, "none", "log.db")}, []string{"none", "does not exist"}},
 		{"bad address", []string{"-addr", "nowhere", "-db", filepath.Join(dir, "third.db")}, []string{"nowhere", "host:port"}},
 		{"negative retain", []string{"-retain", "-1"}, []string{"-retain", "0 to keep all"}},
+		{"demonstration for everyone", []string{"-demo", "-addr", "0.0.0.0:0"}, []string{"0.0.0.0:0", "-demo"}},
+		{"locked file, demonstration", []string{"-demo", "-addr", "127.0.0.1:0", "-db", db}, []string{db, "locked"}},
+		{"port in use, demonstration", []string{"-demo", "-addr", s.addr, "-db", filepath.Join(dir, "fourth.db")}, []string{s.addr, "in use", "-addr"}},
 		{"argument", []string{"serve"}, []string{"serve", "-h"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,6 +8,8 @@ const MAX_ROWS = 500;
 const RECENT = 200n;
 const RETRY_MS = 3000; // after a status that makes EventSource give up
 
+const PAGE = Math.random().toString(36).slice(2); // names the streams of this page, for -demo
+
 const $ = (id) => document.getElementById(id);
 const numbers = new Intl.NumberFormat('en');
 
@@ -35,7 +37,7 @@ function setState(next, text) {
 function connect(after) {
   disconnect();
   setState('connecting');
-  const query = new URLSearchParams({ after });
+  const query = new URLSearchParams({ after, page: PAGE });
   for (const [name, value] of Object.entries(filter)) {
     for (const v of value.split(',').map((s) => s.trim()).filter(Boolean)) query.append(name, v);
   }
@@ -47,6 +49,7 @@ function connect(after) {
   source.addEventListener('cdc.reset', (e) => onReset(e));
   source.addEventListener('cdc.reconnect', (e) => onReconnect(e));
   source.onerror = () => onError(after);
+  document.dispatchEvent(new Event('connected'));
 }
 
 function disconnect() {
