@@ -50,7 +50,8 @@ test: install ## test every module with the race detector; a server that cannot 
 
 .PHONY: quick
 quick: ## test the root module with what is installed, and list what was left out
-	@GOWORK=off $(GO) test -v ./... | awk '/_test\.go:|require\.go:/ { why = $$0 } /--- SKIP/ { print; print why } /^ok|^FAIL|^panic|--- FAIL/'
+	@GOWORK=off $(GO) test -v ./... | awk '/cannot be started: |: runs with GAPLESS_/ { sub(/^.*\.go:[0-9]+: /, ""); left[$$0]++ } /^ok|^FAIL|^panic|--- FAIL/ \
+		END { for (why in left) print "left out: " left[why] " × " why }'
 
 .PHONY: install
 install: ## install what the tests need and is missing (Debian packages, and npm packages)

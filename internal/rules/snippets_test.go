@@ -210,9 +210,7 @@ func exports(t *testing.T, packages []string) func(string) (io.ReadCloser, error
 	t.Helper()
 	slices.Sort(packages)
 	args := append([]string{"list", "-export", "-deps", "-f", "{{.ImportPath}}={{.Export}}", "--"}, slices.Compact(packages)...)
-	cmd := exec.CommandContext(t.Context(), "go", args...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
+	out, err := goCommand(t, args...).Output()
 	if err != nil {
 		t.Fatalf("packages that the docs import: %v", err)
 	}

@@ -51,6 +51,14 @@ func TestPublicSurfaceIsRecorded(t *testing.T) {
 	}
 }
 
+// goCommand runs go in the workspace, also for tests that run without it.
+func goCommand(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Env, cmd.Stderr = append(os.Environ(), "GOWORK="), os.Stderr
+	return cmd
+}
+
 // publicPackages are the packages that an application can import, of every
 // module that is published.
 func publicPackages(t *testing.T) []string {
@@ -59,7 +67,7 @@ func publicPackages(t *testing.T) []string {
 	for _, m := range publishedModules(t) {
 		args = append(args, "./"+path.Join(m, "..."))
 	}
-	out, err := exec.CommandContext(t.Context(), "go", args...).Output()
+	out, err := goCommand(t, args...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

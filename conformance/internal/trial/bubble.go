@@ -94,5 +94,5 @@ func (t *Trial) SleepLong(d time.Duration) {
 func (t *Trial) steps() int {
 	t.calls.mu.Lock()
 	defer t.calls.mu.Unlock()
-	return t.calls.calls + int(t.checks.Load())
+	return t.calls.calls + int(t.checks.Load()+t.moves.Load())
 }

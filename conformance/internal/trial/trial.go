@@ -80,6 +80,7 @@ type Trial struct {
 	streams      []*Stream
 	besides      []<-chan struct{} // closed when what Go has started returns
 	checks       atomic.Int64
+	moves        atomic.Int64
 	looks        atomic.Int64 // of the watchdog of a bubble
 	judged       bool
 	label        string // of the goroutines of the case
@@ -139,6 +140,10 @@ func (t *Trial) Failed() bool {
 
 // Checked says that something was looked at. A case that checked nothing fails.
 func (t *Trial) Checked() { t.checks.Add(1) }
+
+// Moved tells the watchdog that the case goes on, after a call that is not
+// recorded.
+func (t *Trial) Moved() { t.moves.Add(1) }
 
 // Skip ends the case because the log cannot do what it needs.
 func (t *Trial) Skip(format string, args ...any) {
