@@ -67,3 +67,60 @@ func insertAndUpdate(db *sqlx.DB, id int) error {
 	_, err := db.Exec("UPDATE app.k SET v = v + 1")
 	return err
 }
+
+// TestMariaDBVerifyCaptureSeesRightsThatAreLost by the user with whose rights
+// the triggers run.
+func TestMariaDBVerifyCaptureSeesRightsThatAreLost(t *testing.T) {
+	table := sqllog.Table{Name: "k"}
+	l, db := freshCapture(t, mariadbVariant, "CREATE TABLE k (id INT PRIMARY KEY)", table)
+	db.SetMaxOpenConns(1)
+	var own string
+	if err := db.Get(&own, "SELECT database()"); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, db, "CREATE USER IF NOT EXISTS keeper@localhost")
+	mustExec(t, db, "GRANT INSERT ON change_log_inbox TO keeper@localhost")
+	mustExec(t, db, "GRANT SELECT, TRIGGER ON k TO keeper@localhost")
+	var trigger struct{ Name, Mode, Body string }
+	if err := db.Get(&trigger, "SELECT trigger_name AS name, sql_mode AS mode, action_statement AS body FROM information_schema.triggers"+
+		" WHERE event_object_table = 'k' AND event_manipulation = 'INSERT' AND trigger_schema = database()"); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, db, "SET sql_mode = '"+trigger.Mode+"'")
+	mustExec(t, db, "DROP TRIGGER "+trigger.Name)
+	mustExec(t, db, "CREATE DEFINER=keeper@localhost TRIGGER "+trigger.Name+" AFTER INSERT ON k FOR EACH ROW "+trigger.Body)
+	for i, right := range []string{"", "INSERT ON change_log_inbox", "SELECT ON k", "TRIGGER ON k"} {
+		if right != "" {
+			mustExec(t, db, "REVOKE "+right+" FROM keeper@localhost")
+		}
+		_, failed := db.Exec("INSERT INTO k VALUES (?)", i)
+		err := l.VerifyCapture(t.Context(), table)
+		if (failed == nil) != (right == "") || (err == nil) != (right == "") {
+			t.Errorf("without the right %q: a write says %v, VerifyCapture %v", right, failed, err)
+		}
+		if right == "" {
+			continue
+		}
+		if want := "keeper@localhost, with whose rights the triggers run, lacks " + strings.Replace(right, " ON ", " on "+own+".", 1); err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("VerifyCapture says %v, want %q", err, want)
+		}
+		mustExec(t, db, "GRANT "+right+" TO keeper@localhost")
+	}
+	// As for a whole database, everywhere, and by a role, which is not judged.
+	mustExec(t, db, "REVOKE ALL PRIVILEGES, GRANT OPTION FROM keeper@localhost")
+	mustExec(t, db, "CREATE ROLE IF NOT EXISTS keepers")
+	for _, form := range [][2]string{
+		{"GRANT ALL ON `" + strings.ReplaceAll(own, "_", `\_`) + "`.* TO keeper@localhost", "REVOKE ALL ON `" + strings.ReplaceAll(own, "_", `\_`) + "`.* FROM keeper@localhost"},
+		{"GRANT ALL ON *.* TO keeper@localhost", "REVOKE ALL ON *.* FROM keeper@localhost"},
+		{"GRANT keepers TO keeper@localhost", "REVOKE keepers FROM keeper@localhost"},
+	} {
+		mustExec(t, db, form[0])
+		if err := l.VerifyCapture(t.Context(), table); err != nil {
+			t.Errorf("after %s: %v", form[0], err)
+		}
+		mustExec(t, db, form[1])
+		if err := l.VerifyCapture(t.Context(), table); err == nil {
+			t.Errorf("after %s: VerifyCapture finds nothing", form[1])
+		}
+	}
+}

@@ -69,29 +69,6 @@ func (c capture) Differences(ctx context.Context, q engine.Querier) (engine.Prob
 	return problems, err
 }
 
-// checkDefiners finds triggers that run with the rights of a user that is gone.
-// Who may not read the list of users does not see it.
-func (c capture) checkDefiners(ctx context.Context, q engine.Querier, problems *engine.Problems) error {
-	definers, err := engine.List[string](ctx, q, "SELECT DISTINCT definer FROM information_schema.triggers WHERE trigger_schema = ? AND event_object_table = ?"+
-		" AND trigger_name IN (?, ?, ?) AND definer <> current_user()", c.On.Schema, c.On.Table, c.Name("insert"), c.Name("update"), c.Name("delete"))
-	if err != nil {
-		return err
-	}
-	for _, definer := range definers {
-		var found bool
-		err := q.QueryRowContext(ctx, "SELECT count(*) > 0 FROM mysql.user WHERE concat(user, '@', host) = ?", definer).Scan(&found)
-		switch {
-		case err != nil && hasNumber(err, "1142", "1044", "1143"):
-			return nil
-		case err != nil:
-			return err
-		case !found:
-			problems.Add("the database user %s, with whose rights the triggers run, is gone, so every write fails: call Capture", definer)
-		}
-	}
-	return nil
-}
-
 // Install implements engine.CapturePlan. Nobody writes to the table between the
 // triggers that are dropped and those that are made.
 func (c capture) Install() []string {
