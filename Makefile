@@ -28,7 +28,7 @@ each = for m in $(MODULES); do echo "== $$m: $(1)"; (cd "$$m" && $(1)); done
 
 # Packages whose tests measure time or memory, or give real servers and clients
 # a deadline: they run one after the other, the others beside each other.
-TIMED := ./source/bolt ./source/redis ./source/sql ./transport/sse ./transport/sse/remote ./examples/quickstart ./examples/cluster ./integrations/pgx ./cmd/gapless \
+TIMED := ./source/bolt ./source/redis ./source/sql ./transport/sse ./transport/sse/remote ./examples/quickstart ./examples/cluster ./examples/natscluster ./integrations/pgx ./cmd/gapless \
 	./test/bank ./test/capture ./test/e2e ./test/faults ./test/jetstream ./test/soak ./test/watermill ./benchmarks/...
 
 .PHONY: help
