@@ -38,8 +38,9 @@ func TestKilledServer(t *testing.T) {
 	}
 	defer nc.Close()
 	log := open(t, js, "events", nil)
-	kills := rounds(5, 50)
-	events := exactBeside(t, log, kills, func(context.Context) {
+	kills := 0
+	events := exactBeside(t, log, rounds(5, 50), func(context.Context) {
+		kills++
 		time.Sleep(100 * time.Millisecond)
 		server.Kill()
 		server.Start()
@@ -47,18 +48,23 @@ func TestKilledServer(t *testing.T) {
 	t.Logf("%d kills, %d events, each once", kills, events)
 }
 
+// piece is how long one run makes faults: where machines are slow a campaign is
+// several runs, whose numbers add up.
+const piece = 12 * time.Minute
+
 // exactBeside makes a fault some times while one appends and one follows, and
 // wants each event that was acknowledged to be followed once. It returns how many.
 func exactBeside(t *testing.T, log *jetstreamlog.Log, times int, fault func(context.Context)) int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), piece+5*time.Minute)
 	defer cancel()
 	var group sync.WaitGroup
 	var acknowledged, followed []string
 	stop := make(chan struct{})
 	group.Go(func() { acknowledged = appendUntil(ctx, log, stop) })
 	group.Go(func() { followed = follow(ctx, t, log) })
-	for range times {
+	for n := 0; n < times && time.Since(began) < piece; n++ {
 		fault(ctx)
 	}
 	close(stop)

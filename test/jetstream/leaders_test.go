@@ -17,8 +17,9 @@ func TestLeadersChange(t *testing.T) {
 	nodes := startCluster(t)
 	js := newJS(t, nodes...)
 	log := open(t, js, "events", &jetstreamlog.Options{Replicas: 3})
-	stops := rounds(3, 50)
-	events := exactBeside(t, log, stops, func(ctx context.Context) {
+	stops := 0
+	events := exactBeside(t, log, rounds(3, 50), func(ctx context.Context) {
+		stops++
 		time.Sleep(time.Second)
 		n := leaderOf(ctx, t, js, nodes)
 		n.stop()
