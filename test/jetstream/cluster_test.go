@@ -96,7 +96,7 @@ func openInCluster(t *testing.T, js jetstream.JetStream) *jetstreamlog.Log {
 func nodeThatLeads(ctx context.Context, t *testing.T, js jetstream.JetStream) int {
 	t.Helper()
 	for ; ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
-		s, err := js.Stream(ctx, "events")
+		s, err := stream(ctx, js)
 		if err != nil {
 			continue
 		}
@@ -106,6 +106,14 @@ func nodeThatLeads(ctx context.Context, t *testing.T, js jetstream.JetStream) in
 	}
 	t.Fatal(context.Cause(ctx))
 	return 0
+}
+
+// stream asks for the stream "events". The question or its answer may be lost, and
+// with a context that has a deadline nats.go would wait for it until then.
+func stream(ctx context.Context, js jetstream.JetStream) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return js.Stream(ctx, "events")
 }
 
 // startCounting consumes until the func that it returns is called, which gives the

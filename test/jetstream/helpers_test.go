@@ -27,9 +27,9 @@ func newJS(t testing.TB, nodes ...*node) jetstream.JetStream {
 }
 
 // openLog returns a log over a connection of its own that ends with the test.
-func openLog(t testing.TB, n *node, name string, opts *jetstreamlog.Options) *jetstreamlog.Log {
+func openLog(t testing.TB, n *node, name string) *jetstreamlog.Log {
 	t.Helper()
-	return open(t, newJS(t, n), name, opts)
+	return open(t, newJS(t, n), name, nil)
 }
 
 func open(t testing.TB, js jetstream.JetStream, name string, opts *jetstreamlog.Options) *jetstreamlog.Log {

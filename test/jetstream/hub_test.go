@@ -26,7 +26,7 @@ func TestHubSparesTheServer(t *testing.T) {
 func requestsOf(t *testing.T, n *node, clients, events int) int64 {
 	t.Helper()
 	name := fmt.Sprint("log", clients)
-	writer := openLog(t, n, name, nil)
+	writer := openLog(t, n, name)
 	write := func() {
 		for range events / 2 / 100 {
 			if _, err := writer.Append(t.Context(), newEvents(100)...); err != nil {

@@ -33,7 +33,7 @@ func TestLeadersChange(t *testing.T) {
 func leaderOf(ctx context.Context, t *testing.T, js jetstream.JetStream, nodes []*node) *node {
 	t.Helper()
 	for ctx.Err() == nil {
-		s, err := js.Stream(ctx, "events")
+		s, err := stream(ctx, js)
 		if err != nil {
 			continue
 		}

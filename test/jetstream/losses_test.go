@@ -23,22 +23,35 @@ import (
 // Beside them in the middle is an ordered consumer of nats.go.
 func TestLosses(t *testing.T) {
 	n := startNode(t)
-	for _, c := range []struct {
-		name  string
-		times int
-		lose  func(*lossy) error
-	}{
+	testLosses(t, []*node{n}, []loss{
 		{"purge all", rounds(1, 50), func(l *lossy) error { return l.purge() }},
 		{"purge up to a seq", rounds(1, 50), func(l *lossy) error { return l.purge(jetstream.WithPurgeSequence(15)) }},
 		{"purge a subject", rounds(1, 50), (*lossy).purgeSubject},
 		{"delete and make again", rounds(1, 50), func(l *lossy) error { return l.js.DeleteStream(l.t.Context(), l.name) }},
 		{"restore a backup", rounds(1, 10), (*lossy).restore},
 		{"cut the block files", rounds(1, 10), func(l *lossy) error { return n.rewind(l.name, 12) }},
-	} {
+	})
+}
+
+// TestLossesOfReplicas restores a snapshot of the server's, as nats stream restore
+// does, to a cluster of three.
+func TestLossesOfReplicas(t *testing.T) {
+	testLosses(t, startCluster(t), []loss{{"restore a snapshot", rounds(1, 10), (*lossy).restoreSnapshot}})
+}
+
+// loss is one way to lose events.
+type loss struct {
+	name  string
+	times int
+	lose  func(*lossy) error
+}
+
+func testLosses(t *testing.T, nodes []*node, losses []loss) {
+	for _, c := range losses {
 		t.Run(c.name, func(t *testing.T) {
 			told, exact, silent := 0, 0, 0
 			for round := range c.times {
-				l := newLossy(t, n, fmt.Sprint(round))
+				l := newLossy(t, nodes, fmt.Sprint(round))
 				l.loseBy(c.lose)
 				l.check(&told, &exact)
 				silent += l.passedOver()
@@ -52,33 +65,32 @@ func TestLosses(t *testing.T) {
 // lossy is a log that loses events.
 type lossy struct {
 	t       *testing.T
-	node    *node
+	nodes   []*node // as many as the stream has replicas
 	js      jetstream.JetStream
 	name    string
 	log     *jetstreamlog.Log // of a process that has seen all of them
 	ids     []string          // of all that were ever appended
 	readers []cdc.Cursor
-	backup  string // of the stream's folder, when it had 12 events
+	backup  string   // of the stream's folder, when it had 12 events
+	taken   snapshot // of a stream of several replicas, at the same time
 	ordered jetstream.MessagesContext
 }
 
-func newLossy(t *testing.T, n *node, name string) *lossy {
+func newLossy(t *testing.T, nodes []*node, name string) *lossy {
 	t.Helper()
-	js := newJS(t, n)
-	l := &lossy{t: t, node: n, js: js, name: "log" + name, log: open(t, js, "log"+name, nil), backup: t.TempDir()}
+	l := &lossy{t: t, nodes: nodes, name: "log" + name, backup: t.TempDir()}
+	l.js, l.log = l.open()
 	l.append(l.log, "old", 12)
-	n.stop()
-	if err := os.CopyFS(l.backup, os.DirFS(l.folder())); err != nil {
+	if err := l.backUp(); err != nil {
 		t.Fatal(err)
 	}
-	n.start()
 	l.append(l.log, "more", 8)
 	events := readAll(t, l.log)
 	epoch := bounds(t, l.log).Epoch
 	for _, at := range []int{10, 20} {
 		l.readers = append(l.readers, events[at-1].Cursor(epoch), cdc.Cursor{Epoch: epoch, Seq: events[at-1].Seq})
 	}
-	consumer, err := js.OrderedConsumer(t.Context(), l.name, jetstream.OrderedConsumerConfig{})
+	consumer, err := l.js.OrderedConsumer(t.Context(), l.name, jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,8 +105,25 @@ func newLossy(t *testing.T, n *node, name string) *lossy {
 	return l
 }
 
+// open opens the log as another process does.
+func (l *lossy) open() (jetstream.JetStream, *jetstreamlog.Log) {
+	l.t.Helper()
+	js := newJS(l.t, l.nodes...)
+	return js, open(l.t, js, l.name, &jetstreamlog.Options{Replicas: len(l.nodes)})
+}
+
+func (l *lossy) backUp() (err error) {
+	if len(l.nodes) > 1 {
+		l.taken, err = takeSnapshot(l.t.Context(), l.js.Conn(), l.name)
+		return err
+	}
+	l.nodes[0].stop()
+	defer l.nodes[0].start()
+	return os.CopyFS(l.backup, os.DirFS(l.folder()))
+}
+
 func (l *lossy) folder() string {
-	return filepath.Join(l.node.opts.StoreDir, "jetstream", "$G", "streams", l.name)
+	return filepath.Join(l.nodes[0].opts.StoreDir, "jetstream", "$G", "streams", l.name)
 }
 
 func (l *lossy) append(log *jetstreamlog.Log, what string, n int) {
@@ -114,7 +143,8 @@ func (l *lossy) loseBy(lose func(*lossy) error) {
 	if err := lose(l); err != nil {
 		l.t.Fatal(err)
 	}
-	l.append(openLog(l.t, l.node, l.name, nil), "new", 20)
+	_, other := l.open()
+	l.append(other, "new", 20)
 }
 
 func (l *lossy) purge(opts ...jetstream.StreamPurgeOpt) error {
@@ -139,12 +169,20 @@ func (l *lossy) purgeSubject() error {
 }
 
 func (l *lossy) restore() error {
-	l.node.stop()
-	defer l.node.start()
+	l.nodes[0].stop()
+	defer l.nodes[0].start()
 	if err := os.RemoveAll(l.folder()); err != nil {
 		return err
 	}
 	return os.CopyFS(l.folder(), os.DirFS(l.backup))
+}
+
+// restoreSnapshot needs that the stream is deleted.
+func (l *lossy) restoreSnapshot() error {
+	if err := l.js.DeleteStream(l.t.Context(), l.name); err != nil {
+		return err
+	}
+	return l.taken.restore(l.t.Context(), l.js.Conn(), l.name)
 }
 
 // check reads on from every cursor.

@@ -51,12 +51,12 @@ func cutBlock(file string, seq uint64) error {
 
 func TestRewindCutsBlocks(t *testing.T) {
 	n := startNode(t)
-	log := openLog(t, n, "events", nil)
+	log := openLog(t, n, "events")
 	appendN(t, log, 10)
 	if err := n.rewind("events", 4); err != nil {
 		t.Fatal(err)
 	}
-	if b := bounds(t, openLog(t, n, "events", nil)); b.Last != 4 {
+	if b := bounds(t, openLog(t, n, "events")); b.Last != 4 {
 		t.Errorf("the stream ends at %d, want 4", b.Last)
 	}
 }

@@ -83,7 +83,7 @@ func appendUntilAcknowledged(t *testing.T, log *jetstreamlog.Log, id string) {
 func awaitReplicas(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		s, err := js.Stream(t.Context(), "events")
+		s, err := stream(t.Context(), js)
 		if err == nil {
 			c := s.CachedInfo().Cluster
 			if c.Leader != "" && len(c.Replicas) == 2 && !slices.ContainsFunc(c.Replicas, func(r *jetstream.PeerInfo) bool { return !r.Current || r.Offline }) {
