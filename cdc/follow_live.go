@@ -85,55 +85,6 @@ func (f *follower) catchUp() error {
 	return f.replay(b.Head)
 }
 
-// errBeat is returned by next when the heartbeat is due.
-var errBeat = errors.New("cdc: heartbeat due")
-
-// next waits for the subscription, but not past the next heartbeat: ending the
-// context of Next consumes nothing. A final error that comes at the same time
-// is returned. So that it cannot be taken for the end of the context, that is
-// a cancellation and no deadline, of which the log may have its own.
-func (f *follower) next() ([]Event, error) {
-	ctx := f.wait.begin(f.ctx, time.Until(f.lastBeat.Add(f.opts.Heartbeat)))
-	events, err := f.sub.Next(ctx)
-	f.wait.end()
-	if err != nil && errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return nil, errBeat // or f.ctx has ended
-	}
-	return events, err
-}
-
-// beatWait is the context of next. One serves until a heartbeat has ended it:
-// making one costs more than delivering an event.
-type beatWait struct {
-	ctx    context.Context // nil: there is none
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-}
-
-func (w *beatWait) begin(parent context.Context, d time.Duration) context.Context {
-	if w.ctx != nil {
-		w.timer.Reset(d)
-		return w.ctx
-	}
-	ctx, cancel := context.WithCancelCause(parent)
-	w.ctx, w.cancel = ctx, cancel
-	w.timer = time.AfterFunc(d, func() { cancel(errBeat) })
-	return ctx
-}
-
-func (w *beatWait) end() {
-	if !w.timer.Stop() { // it ends the context, or has
-		w.ctx = nil
-	}
-}
-
-// close frees what the context holds.
-func (w *beatWait) close() {
-	if w.ctx != nil {
-		w.cancel(nil)
-	}
-}
-
 // maxRenewals is how often in a row a subscription may break without having
 // delivered anything before the stream ends with its error.
 const maxRenewals = 5

@@ -26,8 +26,9 @@ type follower struct {
 	started  bool      // the first batch was yielded
 	lastBeat time.Time // end of the last yield
 
-	wait   beatWait
-	breaks int // of subscriptions in a row, see resubscribe
+	beat   *time.Timer // of nextOrBeat; it fires before the heartbeat is due, or then
+	wait   beatWait    // of nextWithin
+	breaks int         // of subscriptions in a row, see resubscribe
 	retry  backoff.Backoff
 }
 
@@ -37,7 +38,7 @@ func (f *follower) run(start Start) error {
 		return f.final(err)
 	}
 	defer func() { _ = f.sub.Close() }()
-	defer f.wait.close()
+	defer f.endBeats()
 	head, err := f.resolve(start)
 	switch {
 	case err != nil:

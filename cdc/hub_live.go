@@ -3,8 +3,8 @@ package cdc
 import (
 	"context"
 	"math"
-	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // unknownPosition is the position of a follower that has not started.
@@ -22,7 +22,7 @@ func (h *Hub) Subscribe(ctx context.Context) (Subscription, error) {
 	if h.tasks.stopped() {
 		return nil, h.tasks.why()
 	}
-	s := &hubSubscription{hub: h, at: h.tail.end.Seq, moves: h.moves, resets: h.resets, closed: make(chan struct{})}
+	s := &hubSubscription{hub: h, at: h.tail.end.Seq, moves: h.moves, resets: h.resets}
 	s.position.Store(unknownPosition)
 	h.subs[s] = struct{}{}
 	return s, nil
@@ -32,6 +32,7 @@ func (h *Hub) Subscribe(ctx context.Context) (Subscription, error) {
 type hubSubscription struct {
 	hub      *Hub
 	position atomic.Uint64 // what the follower has handled
+	waiting  atomic.Bool   // Next has a channel to wait on
 
 	// Of the goroutine that calls Next; the hub's mutex guards them only
 	// because they are compared with what it guards.
@@ -40,8 +41,7 @@ type hubSubscription struct {
 	moves  uint64
 	resets uint64
 
-	once   sync.Once
-	closed chan struct{}
+	closed bool // guarded by the hub's mutex
 }
 
 // hold implements holder.
@@ -52,13 +52,15 @@ func (s *hubSubscription) lastTag() string { return s.tag }
 
 // Next implements [Subscription].
 func (s *hubSubscription) Next(ctx context.Context) ([]Event, error) {
+	return s.nextOrBeat(ctx, nil)
+}
+
+// nextOrBeat implements beater. Each channel that it waits on costs an idle
+// stream memory.
+func (s *hubSubscription) nextOrBeat(ctx context.Context, beat <-chan time.Time) ([]Event, error) {
 	for {
-		select { // what has ended wins over what is new
-		case <-s.closed:
-			return nil, ErrClosed
-		case <-ctx.Done():
+		if ctx.Err() != nil { // what has ended wins over what is new
 			return nil, context.Cause(ctx)
-		default:
 		}
 		events, changed, err := s.take()
 		if changed == nil {
@@ -66,8 +68,13 @@ func (s *hubSubscription) Next(ctx context.Context) ([]Event, error) {
 		}
 		select {
 		case <-changed:
-		case <-s.closed:
 		case <-ctx.Done():
+		case <-beat:
+			err = errBeat
+		}
+		s.waiting.Store(false)
+		if err != nil {
+			return nil, err
 		}
 	}
 }
@@ -78,6 +85,8 @@ func (s *hubSubscription) take() (events []Event, changed <-chan struct{}, err e
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
+	case s.closed:
+		return nil, nil, ErrClosed
 	case h.tasks.stopped():
 		return nil, nil, h.tasks.why()
 	case s.resets != h.resets:
@@ -99,16 +108,20 @@ func (s *hubSubscription) take() (events []Event, changed <-chan struct{}, err e
 	if h.changed == nil {
 		h.changed = make(chan struct{})
 	}
+	s.waiting.Store(true)
 	return nil, h.changed, nil
 }
 
-// Close implements [Subscription].
+// Close implements [Subscription]. A Next that waits is woken together with all
+// others: only who closes a subscription beside its Next needs that.
 func (s *hubSubscription) Close() error {
-	s.once.Do(func() {
-		close(s.closed)
-		s.hub.mu.Lock()
-		defer s.hub.mu.Unlock()
-		delete(s.hub.subs, s)
-	})
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.closed = true
+	delete(h.subs, s)
+	if s.waiting.Load() {
+		h.wake()
+	}
 	return nil
 }

@@ -37,7 +37,7 @@ type stream struct {
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc // by anyone
-	timer  *time.Timer             // for the start, then for the end
+	timer  *time.Timer             // for the start, then for the end; nil if it has none
 
 	revocations []func(user string) bool // while it arrives; guarded by Handler.mu
 
@@ -59,7 +59,7 @@ type stream struct {
 func (s *stream) run() EndReason {
 	start := s.request.start
 	s.timer = s.endAfter(s.h.opts.Timeouts.Start, EndStartTimeout)
-	defer func() { s.timer.Stop() }()
+	defer s.stopTimer()
 	for {
 		err := s.follow(start)
 		reset, ok := errors.AsType[*cdc.ResetError](err)
@@ -79,6 +79,13 @@ func (s *stream) run() EndReason {
 
 func (s *stream) endAfter(d time.Duration, reason EndReason) *time.Timer {
 	return time.AfterFunc(d, func() { s.cancel(&endError{reason}) })
+}
+
+func (s *stream) stopTimer() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
 }
 
 // follow serves the client from start on. The error is never nil.
@@ -135,7 +142,7 @@ func (s *stream) batch(b cdc.Batch) error {
 // refused again.
 func (s *stream) hello(reset *cdc.ResetError) error {
 	s.helloSent = true
-	s.timer.Stop()
+	s.stopTimer()
 	if !s.expires.IsZero() {
 		s.timer = s.endAfter(time.Until(s.expires), s.expiry)
 	}
