@@ -18,6 +18,7 @@ type nasty struct {
 	slow     time.Duration // before each call
 	wakes    int           // needless wake-ups before each Next that says something
 	noEvents bool          // subscriptions only wake
+	unsure   bool          // a large event that is appended is not acknowledged
 	holes    int           // seqs that are drawn and given back before each append
 }
 
@@ -54,7 +55,11 @@ func (l *nasty) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, e
 			return cdc.Receipt{}, err
 		}
 	}
-	return l.Log.Append(ctx, events...)
+	r, err := l.Log.Append(ctx, events...)
+	if err == nil && l.unsure && !r.Duplicate && len(events) == 1 && len(events[0].Key) > 4096 {
+		return cdc.Receipt{}, cdc.ErrUnknownOutcome
+	}
+	return r, err
 }
 
 func (l *nasty) Subscribe(ctx context.Context) (cdc.Subscription, error) {
@@ -101,6 +106,7 @@ func TestNastyLogsPass(t *testing.T) {
 		"needless wake-ups":   {wakes: 3},
 		"no events":           {noEvents: true},
 		"holes":               {holes: 3},
+		"not acknowledged":    {unsure: true},
 		"slow":                {slow: 300 * time.Microsecond},
 		"everything together": {most: 2, slow: 100 * time.Microsecond, wakes: 2, noEvents: true, holes: 1},
 	} {
