@@ -33,7 +33,7 @@ TIMED := ./source/bolt ./source/redis ./source/sql ./transport/sse ./transport/s
 
 .PHONY: help
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## start the quickstart (ADDR, DB, RETAIN); needs nothing but Go
@@ -108,7 +108,15 @@ alarms: ## the suite over what is correct, RUNS times (1) with -race and -cpu 1,
 	$(GO) test -race -cpu 1,2,4 -count=$(RUNS) -timeout 12h -run '^(TestReferencePasses|TestReferenceInAFilePasses|TestReferenceUnderTheLibrary|TestNastyLogsPass)$$' ./conformance
 
 .PHONY: bench
-bench: ## every benchmark (BENCH=regexp)
+bench: ## a frame and a stream beside other libraries, in processes of their own; writes docs/results/everyday.md
+	cd benchmarks && $(GO) run ./beside -write ../docs/results/everyday.md
+
+.PHONY: bench-quick
+bench-quick: ## the same in about three minutes, to look at
+	@cd benchmarks && $(GO) run ./beside -quick
+
+.PHONY: microbench
+microbench: ## every benchmark of the packages (BENCH=regexp)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(ALL)
 
 .PHONY: price

@@ -3,34 +3,19 @@ package sse_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gapless-go/gapless/benchmarks/peers"
 )
-
-// eventBytes is the size of the data of every event.
-const eventBytes = 200
-
-const (
-	marker  = `{"seq":"` // begins the data of an event
-	opening = `{"not":"` // begins the data of those that only show that a client gets events
-)
-
-var padding = strings.Repeat("x", eventBytes)
-
-// data is JSON, because centrifuge requires it: a number and the time when the
-// event should have been published.
-func data(start string, n int, at time.Time) []byte {
-	text := fmt.Appendf(nil, `%s%08d","at":"%019d","pad":"`, start, n, at.UnixNano())
-	return append(append(text, padding[:eventBytes-len(text)-2]...), `"}`...)
-}
 
 // client reads a stream. It looks at as little of it as it can, since its own
 // time is in all figures.
@@ -98,18 +83,18 @@ func (c *client) until(done func() bool) error {
 // take counts the events in the first n bytes of buf.
 func (c *client) take(n int) {
 	text, now, before := c.buf[:n], time.Now(), c.got
-	c.open = c.open || bytes.Contains(text, []byte(opening))
+	c.open = c.open || bytes.Contains(text, []byte(peers.Opening))
 	for {
-		i := bytes.Index(text, []byte(marker))
+		i := bytes.Index(text, []byte(peers.Marker))
 		if i < 0 {
-			text = text[max(0, len(text)-eventBytes):] // room for either marker
+			text = text[max(0, len(text)-peers.EventBytes):] // room for either marker
 			break
 		}
-		if text = text[i:]; len(text) < eventBytes {
+		if text = text[i:]; len(text) < peers.EventBytes {
 			break
 		}
-		c.count(text[:eventBytes], now)
-		text = text[eventBytes:]
+		c.count(text[:peers.EventBytes], now)
+		text = text[peers.EventBytes:]
 	}
 	if c.got > before {
 		c.last = now
@@ -118,7 +103,7 @@ func (c *client) take(n int) {
 }
 
 func (c *client) count(event []byte, now time.Time) {
-	n := number(event[len(marker):][:8])
+	n := number(event[len(peers.Marker):][:8])
 	if n < c.next {
 		c.repeated++
 		return
@@ -127,7 +112,7 @@ func (c *client) count(event []byte, now time.Time) {
 	c.next = n + 1
 	c.got++
 	if c.seen != nil {
-		at := number(event[len(marker)+len(`00000000","at":"`):][:19])
+		at := number(event[len(peers.Marker)+len(`00000000","at":"`):][:19])
 		c.seen(now.Sub(time.Unix(0, int64(at))))
 	}
 }
@@ -149,20 +134,20 @@ func (c *client) finish(events int) {
 var lastID = regexp.MustCompile(`(?m)^id: ?(\S+)\r?$`)
 
 // comeBack is how a client asks that has seen the text.
-func (s *server) comeBack(seen []byte) (path, id string) {
+func (s *served) comeBack(seen []byte) (path, id string) {
 	seen = seen[:bytes.LastIndex(seen, []byte("\n\n"))+1] // whole frames
-	if s.again != nil {
-		return s.again(seen)
+	if s.Again != nil {
+		return s.Again(seen)
 	}
 	if ids := lastID.FindAllSubmatch(seen, -1); len(ids) > 0 {
 		id = string(ids[len(ids)-1][1])
 	}
-	return s.path, id
+	return s.Path, id
 }
 
 // served is a server on a port.
 type served struct {
-	*server
+	*peers.Server
 	tb    testing.TB
 	http  *http.Server
 	addr  string
@@ -171,13 +156,17 @@ type served struct {
 
 // serve opens a server that keeps so many events, with small buffers for the
 // first client's connection if it is to stall.
-func serve(tb testing.TB, l library, keep int, stall bool) *served {
+func serve(tb testing.TB, l peers.Library, keep int, stall bool) *served {
 	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &served{server: l.open(tb, keep), tb: tb, addr: listener.Addr().String(), first: make(chan struct{})}
+	opened, err := l.Open(tb.TempDir(), keep)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := &served{Server: opened, tb: tb, addr: listener.Addr().String(), first: make(chan struct{})}
 	var once sync.Once
 	s.http = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mine := false
@@ -202,7 +191,7 @@ func (s *served) stop(clients ...*client) {
 	}
 	within(s.http.Shutdown)
 	_ = s.http.Close()
-	s.close()
+	s.Close()
 }
 
 // connectAll waits until every client gets events.
@@ -222,7 +211,7 @@ func (s *served) connectAll(clients ...*client) {
 		close(done)
 	}()
 	for n := 0; ; n++ {
-		if err := s.publish(data(opening, n, time.Now())); err != nil {
+		if err := s.Publish(peers.Data(peers.Opening, n, time.Now())); err != nil {
 			s.tb.Fatal(err)
 		}
 		select {
@@ -263,4 +252,11 @@ func mean(x []int) float64 {
 		sum += n
 	}
 	return float64(sum) / float64(len(x))
+}
+
+// within ends what might wait for a client that does not read.
+func within(shutdown func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = shutdown(ctx)
 }

@@ -13,5 +13,5 @@
 // where the defaults of one cannot do it, a setting that can is measured, too.
 //
 // Left out: mercure, a protocol with tokens and a store of its own more than a
-// handler, and a process for each server, as transport/sse has it for ours.
+// handler. What a server alone costs is measured by the command beside.
 package sse

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gapless-go/gapless/benchmarks/peers"
 )
 
 // plenty is more events than any turn publishes.
@@ -22,12 +24,12 @@ type fanOut struct {
 // hundred clients that read at once.
 func BenchmarkFanOut(b *testing.B) {
 	const clients, events = 100, 5000
-	for _, l := range []library{bareEach, gapless, gaplessEnvelope, goSSE, r3labsSSE, launchDarkly, centrifugeNode, centrifugeQueue} {
-		b.Run(l.name, func(b *testing.B) {
+	for _, l := range []peers.Library{peers.BareEach, peers.Gapless, peers.GaplessEnvelope, peers.GoSSE, peers.R3labs, peers.LaunchDarkly, peers.Centrifuge, peers.CentrifugeQueue} {
+		b.Run(l.Name, func(b *testing.B) {
 			var wall, cpu, bareCPU, wallRatios, cpuRatios []float64
 			var lost, repeated, cut []int
 			for b.Loop() {
-				base := fanOutTurn(b, bareLibrary, clients, events)
+				base := fanOutTurn(b, peers.Bare, clients, events)
 				if base.lost+base.repeated > 0 {
 					b.Fatalf("the bare handler is wrong: %+v", base)
 				}
@@ -49,18 +51,18 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 }
 
-func fanOutTurn(tb testing.TB, l library, count, events int) (r fanOut) {
+func fanOutTurn(tb testing.TB, l peers.Library, count, events int) (r fanOut) {
 	tb.Helper()
 	s := serve(tb, l, plenty, false)
 	clients := make([]*client, count)
 	for i := range clients {
-		clients[i] = connect(tb, s.addr, s.path, "")
+		clients[i] = connect(tb, s.addr, s.Path, "")
 	}
 	defer s.stop(clients...)
 	s.connectAll(clients...)
 	ready := make([][]byte, events)
 	for n := range ready {
-		ready[n] = data(marker, n, time.Now())
+		ready[n] = peers.Data(peers.Marker, n, time.Now())
 	}
 	runtime.GC()
 
@@ -71,7 +73,7 @@ func fanOutTurn(tb testing.TB, l library, count, events int) (r fanOut) {
 		readers.Go(func() { errs[i] = c.until(func() bool { return c.next >= events }) })
 	}
 	for _, d := range ready {
-		if err := s.publish(d); err != nil {
+		if err := s.Publish(d); err != nil {
 			tb.Fatal(err)
 		}
 	}

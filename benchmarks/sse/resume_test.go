@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/gapless-go/gapless/benchmarks/peers"
 )
 
 // resumed is what a client got that came back.
@@ -16,12 +18,12 @@ type resumed struct {
 // BenchmarkResume brings back a client to 20,000 events that it has not seen.
 func BenchmarkResume(b *testing.B) {
 	const events = 20_000
-	for _, l := range []library{gapless, gaplessEnvelope, gaplessBolt, goSSE, goSSEValid, r3labsSSE, launchDarkly, centrifugeNode, centrifugeQueue} {
-		b.Run(l.name, func(b *testing.B) {
+	for _, l := range []peers.Library{peers.Gapless, peers.GaplessEnvelope, peers.GaplessBolt, peers.GoSSE, peers.GoSSEValid, peers.R3labs, peers.LaunchDarkly, peers.Centrifuge, peers.CentrifugeQueue} {
+		b.Run(l.Name, func(b *testing.B) {
 			var rates, ratios []float64
 			var lost, repeated []int
 			for b.Loop() {
-				base := resumeTurn(b, bareLibrary, events, plenty)
+				base := resumeTurn(b, peers.Bare, events, plenty)
 				if base.lost+base.repeated > 0 {
 					b.Fatalf("the bare handler is wrong: %+v", base)
 				}
@@ -43,8 +45,8 @@ func BenchmarkResume(b *testing.B) {
 // and launchdarkly never forget.
 func BenchmarkResumeEvicted(b *testing.B) {
 	const events = 2000
-	for _, l := range []library{gapless, gaplessBolt, goSSE, centrifugeQueue} {
-		b.Run(l.name, func(b *testing.B) {
+	for _, l := range []peers.Library{peers.Gapless, peers.GaplessBolt, peers.GoSSE, peers.CentrifugeQueue} {
+		b.Run(l.Name, func(b *testing.B) {
 			for b.Loop() {
 				r := resumeTurn(b, l, events, events/2)
 				told := 0.
@@ -60,10 +62,10 @@ func BenchmarkResumeEvicted(b *testing.B) {
 	}
 }
 
-func resumeTurn(tb testing.TB, l library, events, keep int) (r resumed) {
+func resumeTurn(tb testing.TB, l peers.Library, events, keep int) (r resumed) {
 	tb.Helper()
 	s := serve(tb, l, keep, false)
-	c := connect(tb, s.addr, s.path, "")
+	c := connect(tb, s.addr, s.Path, "")
 	c.record = true
 	s.connectAll(c)
 	publish(tb, s, 0, 1)
@@ -73,8 +75,8 @@ func resumeTurn(tb testing.TB, l library, events, keep int) (r resumed) {
 	_ = c.conn.Close()
 	path, id := s.comeBack(c.text)
 	publish(tb, s, 1, events+1)
-	if s.trim != nil {
-		if err := s.trim(); err != nil {
+	if s.Trim != nil {
+		if err := s.Trim(); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -87,7 +89,7 @@ func resumeTurn(tb testing.TB, l library, events, keep int) (r resumed) {
 	_ = c.conn.SetReadDeadline(began.Add(10 * time.Second))
 	_ = c.until(func() bool { return c.next > events })
 	c.finish(events + 1)
-	r = resumed{lost: c.lost, repeated: c.repeated, told: s.told != nil && s.told(c.text)}
+	r = resumed{lost: c.lost, repeated: c.repeated, told: s.Told != nil && s.Told(c.text)}
 	if c.got > 0 {
 		r.rate = float64(c.got) / c.last.Sub(began).Seconds()
 	}
@@ -100,9 +102,9 @@ func publish(tb testing.TB, s *served, from, to int) {
 	tb.Helper()
 	var group [][]byte
 	for n := from; n < to; n++ {
-		group = append(group, data(marker, n, time.Now()))
+		group = append(group, peers.Data(peers.Marker, n, time.Now()))
 		if len(group) == 500 || n == to-1 {
-			if err := s.publish(group...); err != nil {
+			if err := s.Publish(group...); err != nil {
 				tb.Fatal(err)
 			}
 			group = nil

@@ -6,11 +6,9 @@ import (
 	"sync"
 	"testing"
 	"time"
-)
 
-// writeTimeout is what a client that does not read gets from our handler. It
-// is a second because that of centrifuge is and cannot be set.
-const writeTimeout = time.Second
+	"github.com/gapless-go/gapless/benchmarks/peers"
+)
 
 // beside is what clients got beside one that does not read.
 type beside struct {
@@ -26,12 +24,12 @@ type beside struct {
 func BenchmarkStalled(b *testing.B) {
 	const others, events, end = 20, 2500, 500 * time.Millisecond
 	wait := func(_ *served, _ *sync.WaitGroup, last time.Time) { time.Sleep(time.Until(last.Add(end))) }
-	for _, l := range []library{bareEach, gapless, goSSE, r3labsSSE, launchDarkly, centrifugeNode} {
-		b.Run(l.name, func(b *testing.B) {
+	for _, l := range []peers.Library{peers.BareEach, peers.Gapless, peers.GoSSE, peers.R3labs, peers.LaunchDarkly, peers.Centrifuge} {
+		b.Run(l.Name, func(b *testing.B) {
 			var p99, base []time.Duration
 			var late, cut, lost, repeat []int
 			for b.Loop() {
-				base = append(base, stalledTurn(b, bareLibrary, others, events, wait).p99)
+				base = append(base, stalledTurn(b, peers.Bare, others, events, wait).p99)
 				r := stalledTurn(b, l, others, events, wait)
 				p99, late, lost, repeat = append(p99, r.p99), append(late, r.late), append(lost, r.lost), append(repeat, r.repeat)
 				cut = append(cut, 0)
@@ -54,7 +52,7 @@ func BenchmarkStalled(b *testing.B) {
 // stream ends, and when it comes back it has every event once, too.
 func TestStalled(t *testing.T) {
 	const others, events = 5, 2500
-	r := stalledTurn(t, gapless, others, events, func(s *served, others *sync.WaitGroup, _ time.Time) {
+	r := stalledTurn(t, peers.Gapless, others, events, func(s *served, others *sync.WaitGroup, _ time.Time) {
 		select {
 		case <-s.first:
 		case <-time.After(time.Minute):
@@ -72,16 +70,16 @@ func TestStalled(t *testing.T) {
 
 // stalledTurn lets the stalled client read on when wait returns, which is
 // given the others and the time of the last event.
-func stalledTurn(tb testing.TB, l library, count, events int, wait func(*served, *sync.WaitGroup, time.Time)) (r beside) {
+func stalledTurn(tb testing.TB, l peers.Library, count, events int, wait func(*served, *sync.WaitGroup, time.Time)) (r beside) {
 	tb.Helper()
 	s := serve(tb, l, plenty, true)
-	stalled := connect(tb, s.addr, s.path, "")
+	stalled := connect(tb, s.addr, s.Path, "")
 	_ = stalled.conn.(*net.TCPConn).SetReadBuffer(8 << 10)
 	stalled.record = true
 	s.connectAll(stalled)
 	clients := make([]*client, count)
 	for i := range clients {
-		clients[i] = connect(tb, s.addr, s.path, "")
+		clients[i] = connect(tb, s.addr, s.Path, "")
 	}
 	defer s.stop(append(clients, stalled)...)
 	s.connectAll(clients...)
@@ -128,7 +126,7 @@ func pace(s *served, begin time.Time, events int) error {
 	for n := range events {
 		due := begin.Add(time.Duration(n) * time.Millisecond)
 		time.Sleep(time.Until(due))
-		if err := s.publish(data(marker, n, due)); err != nil {
+		if err := s.Publish(peers.Data(peers.Marker, n, due)); err != nil {
 			return err
 		}
 	}
