@@ -28,9 +28,10 @@ func (r *results) ratio(library int, figure func(turn) float64) float64 {
 func (r *results) text() string {
 	var b strings.Builder
 	b.WriteString("# A frame and a stream beside other libraries\n\n" +
-		"Written by `benchmarks/beside`: `make bench`, or `make bench-quick` if it is one run. The server is a process of its own, whose CPU time and memory these are; the client\n" +
-		"is another on the same machine, on which other things may run. The libraries take turns; bare is a handler of net/http that writes frames which are\n" +
-		"ready. Trust the ratios: each is to the bare handler in the same run. All have one publisher, which waits for each event: on bbolt for its commit.\n\n")
+		"Written by `benchmarks/beside`: `make bench`, or `make bench-quick` if it is one run. The server is a process of its own, whose CPU time and memory\n" +
+		"these are; the client is another on the same machine, on which other things may run. The libraries take turns; bare is a handler of net/http that\n" +
+		"writes frames which are ready. Trust the ratios: each is to the bare handler in the same run. All have one publisher, which waits for each event: on\n" +
+		"bbolt for its commit.\n\n")
 	fmt.Fprintf(&b, "%d %s, %d cores, %s. Versions and settings: [ADR 44](../adr/0044-sse-peers.md).\n", r.size.runs, runs(r.size.runs), runtime.NumCPU(), runtime.Version())
 	for i, rate := range r.size.rates {
 		fmt.Fprintf(&b, "\n## %d events a second to each of %d clients\n\n", rate, r.size.clients)
