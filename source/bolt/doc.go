@@ -37,4 +37,7 @@
 //     call has returned, unless ctx ended the call.
 //   - A file copied back from a backup cannot know that it is old: call
 //     [Log.Renew] before it serves clients.
+//
+// docs/bolt.md in the repository has figures, options and how to restore a
+// backup; docs/errors.md has every error and what to do.
 package boltlog

@@ -12,6 +12,9 @@
 // bounds. The live side is one blocking XREAD, on a connection of its own, for
 // each [Log] or for all logs of a [Store].
 //
+//	log, err := redislog.Open(ctx, client, "orders", nil)
+//	receipt, err := log.Append(ctx, cdc.Event{ID: "17/created", Topic: "orders", Type: "order.created", Key: "17"})
+//
 // # What is noticed
 //
 // Seqs have no holes, so whatever other programs remove from the stream (XTRIM,

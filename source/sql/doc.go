@@ -32,4 +32,7 @@
 // followed by [Log.Renew] before anything is appended; another PostgreSQL
 // server or timeline begins a new epoch by itself. The mode Fence, and SQLite,
 // keep one connection of the pool for a Log; the logs of a [Store] share it.
+//
+// docs/sql.md in the repository has the modes with their prices, what Capture
+// sees and refuses, and how to restore a backup.
 package sqllog

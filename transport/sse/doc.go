@@ -46,4 +46,7 @@
 // Each client is a position in the log: a slow one slows only itself, and
 // costs no queue. A browser has six connections for one server on HTTP/1.1:
 // share one stream between tabs, or use HTTP/2.
+//
+// docs/sse.md in the repository is what to know before going live: middleware,
+// proxies, who may read what; docs/clients.md is about clients.
 package sse

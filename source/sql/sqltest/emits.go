@@ -1,5 +1,9 @@
 // Package sqltest helps to test that the changes of a program emit the events
 // they should.
+//
+//	sqltest.Emits(t, log, func() { pay(db, 17) }, cdc.Event{Type: "orders.update", Key: "17"})
+//
+// docs/testing.md in the repository has a whole test.
 package sqltest
 
 import (
