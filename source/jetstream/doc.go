@@ -12,6 +12,9 @@
 // page may be given out. The server announces each event on
 // gapless-live.<log>.>, as a hint: the live side looks every second as well.
 //
+//	log, err := jetstreamlog.Open(ctx, js, "orders", &jetstreamlog.Options{Replicas: 3})
+//	receipt, err := log.Append(ctx, cdc.Event{ID: "17/created", Topic: "orders", Type: "order.created", Key: "17"})
+//
 // # What is noticed
 //
 // The stream's metadata hold the epoch. Seqs have no holes, so whatever other
