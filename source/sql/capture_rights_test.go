@@ -71,24 +71,8 @@ func insertAndUpdate(db *sqlx.DB, id int) error {
 // TestMariaDBVerifyCaptureSeesRightsThatAreLost by the user with whose rights
 // the triggers run.
 func TestMariaDBVerifyCaptureSeesRightsThatAreLost(t *testing.T) {
+	l, db, own := keptByAnother(t)
 	table := sqllog.Table{Name: "k"}
-	l, db := freshCapture(t, mariadbVariant, "CREATE TABLE k (id INT PRIMARY KEY)", table)
-	db.SetMaxOpenConns(1)
-	var own string
-	if err := db.Get(&own, "SELECT database()"); err != nil {
-		t.Fatal(err)
-	}
-	mustExec(t, db, "CREATE USER IF NOT EXISTS keeper@localhost")
-	mustExec(t, db, "GRANT INSERT ON change_log_inbox TO keeper@localhost")
-	mustExec(t, db, "GRANT SELECT, TRIGGER ON k TO keeper@localhost")
-	var trigger struct{ Name, Mode, Body string }
-	if err := db.Get(&trigger, "SELECT trigger_name AS name, sql_mode AS mode, action_statement AS body FROM information_schema.triggers"+
-		" WHERE event_object_table = 'k' AND event_manipulation = 'INSERT' AND trigger_schema = database()"); err != nil {
-		t.Fatal(err)
-	}
-	mustExec(t, db, "SET sql_mode = '"+trigger.Mode+"'")
-	mustExec(t, db, "DROP TRIGGER "+trigger.Name)
-	mustExec(t, db, "CREATE DEFINER=keeper@localhost TRIGGER "+trigger.Name+" AFTER INSERT ON k FOR EACH ROW "+trigger.Body)
 	for i, right := range []string{"", "INSERT ON change_log_inbox", "SELECT ON k", "TRIGGER ON k"} {
 		if right != "" {
 			mustExec(t, db, "REVOKE "+right+" FROM keeper@localhost")
@@ -106,7 +90,12 @@ func TestMariaDBVerifyCaptureSeesRightsThatAreLost(t *testing.T) {
 		}
 		mustExec(t, db, "GRANT "+right+" TO keeper@localhost")
 	}
-	// As for a whole database, everywhere, and by a role, which is not judged.
+}
+
+// TestMariaDBVerifyCaptureKnowsHowRightsAreGiven: for a database, everywhere, and
+// by a role, which is not judged.
+func TestMariaDBVerifyCaptureKnowsHowRightsAreGiven(t *testing.T) {
+	l, db, own := keptByAnother(t)
 	mustExec(t, db, "REVOKE ALL PRIVILEGES, GRANT OPTION FROM keeper@localhost")
 	mustExec(t, db, "CREATE ROLE IF NOT EXISTS keepers")
 	for _, form := range [][2]string{
@@ -115,12 +104,35 @@ func TestMariaDBVerifyCaptureSeesRightsThatAreLost(t *testing.T) {
 		{"GRANT keepers TO keeper@localhost", "REVOKE keepers FROM keeper@localhost"},
 	} {
 		mustExec(t, db, form[0])
-		if err := l.VerifyCapture(t.Context(), table); err != nil {
+		if err := l.VerifyCapture(t.Context(), sqllog.Table{Name: "k"}); err != nil {
 			t.Errorf("after %s: %v", form[0], err)
 		}
 		mustExec(t, db, form[1])
-		if err := l.VerifyCapture(t.Context(), table); err == nil {
+		if err := l.VerifyCapture(t.Context(), sqllog.Table{Name: "k"}); err == nil {
 			t.Errorf("after %s: VerifyCapture finds nothing", form[1])
 		}
 	}
+}
+
+// keptByAnother is a captured table k of the database own, of which the trigger
+// for INSERT runs with the rights of keeper.
+func keptByAnother(t *testing.T) (l *sqllog.Log, db *sqlx.DB, own string) {
+	t.Helper()
+	l, db = freshCapture(t, mariadbVariant, "CREATE TABLE k (id INT PRIMARY KEY)", sqllog.Table{Name: "k"})
+	db.SetMaxOpenConns(1)
+	if err := db.Get(&own, "SELECT database()"); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, db, "CREATE USER IF NOT EXISTS keeper@localhost")
+	mustExec(t, db, "GRANT INSERT ON change_log_inbox TO keeper@localhost")
+	mustExec(t, db, "GRANT SELECT, TRIGGER ON k TO keeper@localhost")
+	var trigger struct{ Name, Mode, Body string }
+	if err := db.Get(&trigger, "SELECT trigger_name AS name, sql_mode AS mode, action_statement AS body FROM information_schema.triggers"+
+		" WHERE event_object_table = 'k' AND event_manipulation = 'INSERT' AND trigger_schema = database()"); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, db, "SET sql_mode = '"+trigger.Mode+"'")
+	mustExec(t, db, "DROP TRIGGER "+trigger.Name)
+	mustExec(t, db, "CREATE DEFINER=keeper@localhost TRIGGER "+trigger.Name+" AFTER INSERT ON k FOR EACH ROW "+trigger.Body)
+	return l, db, own
 }
