@@ -104,7 +104,8 @@ func checkReachable(t *testing.T, s *site, b *webdriver.Browser, backend, head s
 		t.Errorf("the last append is %v, want a moment ago", l.Appended)
 	}
 	b.Await("document.body.dataset.state === 'live' && document.getElementById('state').textContent === 'log reachable'")
-	b.Await("document.querySelector('main, section') === document.getElementById('log')") // it comes first
+	b.Await("document.querySelector('main, section') === document.getElementById('verdict') && document.getElementById('verdict').nextElementSibling.id === 'log'")
+	shows(b, "All is well")
 	var shown string
 	b.Run("return document.getElementById('log').innerText", &shown)
 	for _, want := range []string{backend, l.Epoch, "reachable for ", " ago"} {
@@ -128,7 +129,11 @@ func checkAway(t *testing.T, s *site, b *webdriver.Browser, killed time.Time) {
 			t.Errorf("away: a stream is %+v, want waiting and no lag", one)
 		}
 	}
+	if n := d.Verdict.Needs; len(n) != 1 || n[0].About != "log" || n[0].Since == nil || !n[0].Since.Equal(d.Log.Since) {
+		t.Errorf("away: the verdict is %+v, want the log, and since when", d.Verdict)
+	}
 	b.Await("document.body.dataset.state === 'away' && document.getElementById('state').textContent === 'log unreachable'")
+	shows(b, "One thing needs you", "The log cannot be reached: nobody gets new events. for ", "See that the store runs")
 	b.Await("document.getElementById('log').dataset.state === 'unreachable' && document.getElementById('logerror').textContent !== ''")
 	b.Await("!document.querySelector('#list .status.live, #split .live') && [...document.querySelectorAll('#list .behind')].every((td) => td.textContent === '?')")
 	b.Await("document.getElementById('slowest').textContent === '?' && document.querySelector('#lagchart output').textContent === 'unknown'")
@@ -151,7 +156,7 @@ func TestALogThatIsClosedIsShownAsEnded(t *testing.T) {
 	})
 	_ = log.DB().Close()
 	d := s.await("the end of the log", func(d data) bool { return d.Log.State == "ended" })
-	if !strings.Contains(d.Log.Error, "closed") || d.Lag != nil {
+	if !strings.Contains(d.Log.Error, "closed") || d.Lag != nil || len(d.Verdict.Needs) != 1 || !strings.Contains(d.Verdict.Needs[0].What, "closed for good") {
 		t.Errorf("got %+v, want the reason and no lag", d)
 	}
 	_ = log.Close()

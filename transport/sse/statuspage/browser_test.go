@@ -59,6 +59,7 @@ func TestThePageInABrowser(t *testing.T) {
 	s.CloseClientConnections()
 	_ = s.Listener.Close()
 	b.Await("document.body.dataset.state === 'closed'")
+	shows(b, "One thing needs you", "The server gives this page no answer", "See that its process runs")
 }
 
 // checkTexts wants hostile texts to be shown as they are.

@@ -190,6 +190,9 @@ func TestAHubThatCannotFollowIsShown(t *testing.T) {
 	log.stuck.Store(true)
 	s.append(4)
 	d := s.await("the Hub to be behind", func(d data) bool { return d.Log.State == "unfollowed" && d.Log.Behind == "4" })
+	if n := d.Verdict.Needs; len(n) != 1 || n[0].About != "log" || !strings.Contains(n[0].What, "cannot be followed") {
+		t.Errorf("the verdict is %+v, want that it cannot be followed", d.Verdict)
+	}
 	if d.Log.Head != "5" || !strings.Contains(d.Log.Error, "connection refused") || d.Log.Error == "" {
 		t.Errorf("got log %+v, want the head, and why", d.Log)
 	}
@@ -237,7 +240,7 @@ func TestALogThatWasNeverReached(t *testing.T) {
 	s := serveLog(t, log, nil, &statuspage.Options{})
 	t.Cleanup(func() { close(log.gone) })
 	d := s.await("an answer", func(data) bool { return true })
-	if d.Log.State != "waiting" || d.Log.Answered != nil || d.Log.Appended != nil || d.Log.Error == "" || d.Lag != nil {
+	if d.Verdict.Well || d.Log.State != "waiting" || d.Log.Answered != nil || d.Log.Appended != nil || d.Log.Error == "" || d.Lag != nil {
 		t.Errorf("got %+v, want waiting, and why", d)
 	}
 }

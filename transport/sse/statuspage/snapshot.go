@@ -15,30 +15,34 @@ import (
 // snapshot is the answer of ?data. Counts are since Started. Seqs are texts:
 // they have 64 bits.
 type snapshot struct {
-	Time    time.Time `json:"time"`
-	Started time.Time `json:"started"` // the page
-	Log     logged    `json:"log"`
-	Streams streams   `json:"streams"`
-	Sent    sent      `json:"sent"`
-	Lag     *lag      `json:"lag"` // null while the log is away: nobody knows
-	Tail    tail      `json:"tail"`
-	Workers *workers  `json:"workers"` // null without Options.Workers
-	Resets  any       `json:"resets"`  // by reason
-	Errors  failures  `json:"errors"`
-	List    []listed  `json:"list"`
+	Time    time.Time          `json:"time"`
+	Started time.Time          `json:"started"` // the page
+	Verdict verdict            `json:"verdict"`
+	Log     logged             `json:"log"`
+	Streams streams            `json:"streams"`
+	Sent    sent               `json:"sent"`
+	Lag     *lag               `json:"lag"` // null while the log is away: nobody knows
+	Tail    tail               `json:"tail"`
+	Workers *workers           `json:"workers"` // null without Options.Workers
+	Resets  counts[cdc.Reason] `json:"resets"`
+	Errors  failures           `json:"errors"`
+	List    []listed           `json:"list"`
 }
 
+// counts are by reason.
+type counts[K ~string] map[K]uint64
+
 type streams struct {
-	Open      int    `json:"open"`
-	Max       int    `json:"max"` // that can be open; 0 is no limit
-	Draining  bool   `json:"draining"`
-	Starting  int    `json:"starting"` // nothing was delivered yet
-	Replaying int    `json:"replaying"`
-	Live      int    `json:"live"`    // everything was sent, or will be at once
-	Waiting   int    `json:"waiting"` // they were live, and the log is away
-	Opened    uint64 `json:"opened"`
-	Ended     any    `json:"ended"`   // by reason
-	Refused   any    `json:"refused"` // by reason
+	Open      int                   `json:"open"`
+	Max       int                   `json:"max"` // that can be open; 0 is no limit
+	Draining  bool                  `json:"draining"`
+	Starting  int                   `json:"starting"` // nothing was delivered yet
+	Replaying int                   `json:"replaying"`
+	Live      int                   `json:"live"`    // everything was sent, or will be at once
+	Waiting   int                   `json:"waiting"` // they were live, and the log is away
+	Opened    uint64                `json:"opened"`
+	Ended     counts[sse.EndReason] `json:"ended"`
+	Refused   counts[sse.EndReason] `json:"refused"`
 }
 
 // sent is what was handed to the operating system. What the clients have
@@ -111,7 +115,9 @@ func (p *page) answer(ctx context.Context) []byte {
 	if p.data == nil || time.Since(p.made) >= freshness {
 		log, hub := p.watch.look(ctx, p.opts.Workers)
 		now := time.Now()
-		data, err := json.Marshal(p.snapshot(now, log, hub))
+		s := p.snapshot(now, log, hub)
+		s.Verdict = p.judge(now, &s)
+		data, err := json.Marshal(s)
 		if err != nil {
 			panic(err) // it has nothing that JSON cannot hold
 		}
@@ -303,9 +309,9 @@ func (m measured) compare(o measured) int {
 }
 
 // orEmpty makes {} of no counts rather than null.
-func orEmpty[K ~string](m map[K]uint64) map[K]uint64 {
+func orEmpty[K ~string](m map[K]uint64) counts[K] {
 	if m == nil {
-		return map[K]uint64{}
+		return counts[K]{}
 	}
 	return m
 }

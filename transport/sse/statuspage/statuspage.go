@@ -1,8 +1,13 @@
-// Package statuspage shows what an [sse.Handler] does: whether its log can be
-// reached, a page with charts of the events sent and of how much is still to be
-// sent, its streams, workers ([Options].Workers), the tail of its Hub, resets, and the last errors.
+// Package statuspage shows what an [sse.Handler] does: whether all is well and
+// else what to do, its log, charts of the events sent and of how much is still
+// to be sent, its streams, workers ([Options].Workers), the tail of its Hub,
+// resets, and the last errors.
 //
 //	mux.Handle("/status", auth(statuspage.New(handler, nil)))
+//
+// The first line is the verdict: all is well, or what needs somebody, each with
+// what to do. ?data has it, too, for a health check: verdict.well and
+// verdict.needs.
 //
 // It is one handler for one path, wherever that is, and nothing in Gapless
 // mounts it. It answers GET and HEAD only and changes nothing. The page loads
@@ -62,6 +67,7 @@ type page struct {
 
 	mu    sync.Mutex
 	watch *watch
+	past  past
 	data  []byte    // the last answer
 	made  time.Time // when
 }

@@ -99,6 +99,7 @@ func TestTheCardOfTheWorkersInABrowser(t *testing.T) {
 	b.Await("!document.getElementById('workers').hidden && document.querySelectorAll('#workerlist tr').length === 4")
 	b.Await("document.getElementById('workersnote').textContent === '4, 1 working'")
 	b.Await("document.getElementById('workerserror').textContent.includes('connection refused')")
+	shows(b, "5 things need you", hostile+" has parked one event", "retry or drop them", "paused is paused", "waiting is stopped")
 	var rows [][]string
 	b.Run("return [...document.querySelectorAll('#workerlist tr')].map((tr) => [...tr.cells].map((td) => td.textContent.trim()))", &rows)
 	for i, want := range []string{"working|" + hostile + "host/7/abc|3|2|1", "paused|paused|4|1|0", "waiting|waiting|5|0|0", "reset|was beforereset: foreign|1|?|0"} {

@@ -6,6 +6,7 @@
 const INTERVAL_MS = 1000;
 const TIMEOUT_MS = 5000;
 const SPAN_MS = 120_000; // of the charts
+const TITLE = document.title;
 const LATE_S = 1; // a stream that is further behind is marked
 
 const $ = (id) => document.getElementById(id);
@@ -30,7 +31,9 @@ async function poll() {
     if (!answer.ok) throw new Error('status ' + answer.status);
     take(await answer.json());
   } catch (err) {
-    setState('closed', err.message === 'signed out' || err.message.startsWith('status ') ? err.message : 'no answer');
+    const text = err.message === 'signed out' || err.message.startsWith('status ') ? err.message : 'no answer';
+    setState('closed', text);
+    if (!paused) drawVerdict({ well: false, needs: [UNANSWERED[text] || UNANSWERED['no answer']] });
   }
   clearTimeout(timer);
   timer = setTimeout(poll, Math.max(100, INTERVAL_MS - (performance.now() - begun)));
@@ -78,9 +81,34 @@ function overall(data) {
   return ['live', 'log reachable'];
 }
 
+// ── verdict ─────────────────────────────────────────────────────────────
+
+// What the page itself has to say, without an answer.
+const UNANSWERED = {
+  'signed out': { what: 'You are signed out: what is shown is old.', do: 'Sign in, and load the page again.' },
+  'no answer': { what: 'The server gives this page no answer: what is shown is old.', do: 'See that its process runs and that you reach it. The page goes on by itself.' },
+};
+
+function drawVerdict(v) {
+  const n = v.needs.length;
+  const text = v.well ? 'All is well' : n === 1 ? 'One thing needs you' : `${n} things need you`;
+  $('verdict').dataset.well = v.well;
+  if ($('verdicttext').textContent !== text) put('verdicttext', text); // it is read out
+  put('verdictnote', !v.well ? '' : `The log is followed, ${count(last.streams.open)} streams are open, nothing failed in the last minute.`);
+  document.title = (v.well ? '' : `(${n}) `) + TITLE;
+  $('needs').hidden = v.well;
+  $('needs').replaceChildren(...v.needs.map((need) => {
+    const li = element('li'), what = element('p', '', need.what);
+    if (need.since) what.append(' ', element('small', '', 'for ' + span(Math.max(0, Math.round((last.t - Date.parse(need.since)) / 1000))).replace('.0', '').replace('ms', 's')));
+    li.append(what, element('p', 'do', need.do));
+    return li;
+  }));
+}
+
 // ── figures and lists ───────────────────────────────────────────────────
 
 function draw() {
+  drawVerdict(last.verdict);
   drawLog(last);
   drawFacts(last);
   drawCharts();
