@@ -101,11 +101,13 @@ var advice = []struct {
 	what, do string
 }{
 	{
-		[]cdc.Reason{cdc.ReasonTruncated}, "Retention had removed what clients still wanted, %s: they had to reload.",
+		[]cdc.Reason{cdc.ReasonTruncated},
+		"Retention had removed what clients still wanted, %s: they had to reload.",
 		"Keep more, or for longer: raise MaxEvents or MaxAge of cdc.Retain.",
 	},
 	{
-		[]cdc.Reason{cdc.ReasonTooFar}, "Clients wanted more history than Replay.Max allows, %s: they had to reload.",
+		[]cdc.Reason{cdc.ReasonTooFar},
+		"Clients wanted more history than Replay.Max allows, %s: they had to reload.",
 		"Nothing, if they can. Otherwise raise Replay.Max.",
 	},
 	{
