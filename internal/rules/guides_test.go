@@ -34,16 +34,16 @@ func TestTheTestsOfTheDocs(t *testing.T) {
 
 // Every metric that a page names is one that the collector has.
 func TestMetricsOfTheDocsExist(t *testing.T) {
-	collected := ""
+	var collected strings.Builder
 	for _, p := range files(t, ".go") {
 		if path.Dir(p) == "metrics/prometheus" && !strings.HasSuffix(p, "_test.go") {
-			collected += read(t, p)
+			collected.WriteString(read(t, p))
 		}
 	}
 	name := regexp.MustCompile(`gapless_(?:hub|streams|worker|events|bytes|delivery|source)\w*`)
 	for _, p := range files(t, ".md") {
 		for _, metric := range name.FindAllString(read(t, p), -1) {
-			if !strings.Contains(collected, `"`+metric+`"`) {
+			if !strings.Contains(collected.String(), `"`+metric+`"`) {
 				t.Errorf("%s names the metric %s, which metrics/prometheus does not have", p, metric)
 			}
 		}
