@@ -25,6 +25,7 @@ func write(ctx context.Context, db engine.DB, fn func(conn *sql.Conn) error) err
 	}
 	defer func() { _ = conn.Close() }() // only frees it
 	if err := retryBusy(ctx, func() error { return exec(ctx, conn, "BEGIN IMMEDIATE") }); err != nil {
+		abandon(conn) //nolint:contextcheck // a BEGIN that succeeded as ctx ended is said to have failed
 		return err
 	}
 	if err := fn(conn); err != nil {
@@ -44,11 +45,17 @@ func exec(ctx context.Context, conn *sql.Conn, query string) error {
 	return err
 }
 
-// abandon rolls back, and throws the connection away if that fails.
+// abandon ends the transaction, if there is one, and throws the connection away
+// if that fails. An interrupt may come late, and meet the ROLLBACK.
 func abandon(conn *sql.Conn) {
-	if exec(context.Background(), conn, "ROLLBACK") != nil {
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // says: do not pool it
+	const tries = 3
+	for range tries {
+		err := exec(context.Background(), conn, "ROLLBACK")
+		if err == nil || strings.Contains(err.Error(), "no transaction is active") {
+			return
+		}
 	}
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // says: do not pool it
 }
 
 // retryBusy repeats fn while another connection holds a lock that fn needs.
