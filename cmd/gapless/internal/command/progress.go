@@ -23,11 +23,13 @@ func (a *app) meter(what string, total int64) (*meter, error) {
 	default:
 		return nil, usagef("--progress is %q: give auto, always or never", a.progress)
 	}
+	// It is shown at once: the goroutine that turns its spinner reads without a lock
+	// when it was shown first.
 	return &meter{progressbar.NewOptions64(
 		total,
 		progressbar.OptionSetWriter(a.Err), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
 		progressbar.OptionSetItsString("events"), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionSetWidth(20),
-		progressbar.OptionSpinnerType(14), progressbar.OptionSetPredictTime(total > 0), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSpinnerType(14), progressbar.OptionSetRenderBlankState(true), progressbar.OptionSetPredictTime(total > 0), progressbar.OptionClearOnFinish(),
 	)}, nil
 }
 
