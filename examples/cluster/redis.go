@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"time"
 
@@ -39,15 +40,12 @@ func openLog(ctx context.Context, addr string) (cluster.Log, error) {
 // startRedis starts a private redis-server on a free loopback port. It ends with
 // ctx.
 func startRedis(ctx context.Context, group *sync.WaitGroup) (addr string, err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := cluster.FreePorts(1)
 	if err != nil {
 		return "", err
 	}
-	addr = listener.Addr().String()
-	_, port, _ := net.SplitHostPort(addr)
-	if err := listener.Close(); err != nil {
-		return "", err
-	}
+	port := strconv.Itoa(ports[0])
+	addr = net.JoinHostPort("127.0.0.1", port)
 	dir, err := os.MkdirTemp("", "gapless-cluster-")
 	if err != nil {
 		return "", err

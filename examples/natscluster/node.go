@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -29,7 +28,7 @@ type nodeConfig struct {
 // startNodes starts three nodes, which end with ctx, and returns the address of
 // all of them. Each keeps its ports, so that clients find it again.
 func startNodes(ctx context.Context, group *sync.WaitGroup, dir string) (*cluster.Fleet, string, error) {
-	ports, err := freePorts(6)
+	ports, err := cluster.FreePorts(6)
 	if err != nil {
 		return nil, "", err
 	}
@@ -47,20 +46,6 @@ func startNodes(ctx context.Context, group *sync.WaitGroup, dir string) (*cluste
 		return []string{"-node", string(config)}
 	})
 	return nodes, strings.Join(urls, ","), err
-}
-
-// freePorts returns ports that were free a moment ago.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = l.Close() }() // after the last one: they differ
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }
 
 // beNode is a node until stdin ends. It syncs every write, as Durable needs.
