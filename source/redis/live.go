@@ -179,10 +179,14 @@ func (w *watch) begun() {
 	}
 }
 
-// watched returns the logs that have subscriptions now.
-func (v *live) watched() []*watch {
+// watched returns the logs that have subscriptions now: none for a reader that has
+// been ended, after which they are its successor's.
+func (v *live) watched(r *reader) []*watch {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.reader != r {
+		return nil
+	}
 	all := make([]*watch, 0, len(v.watches))
 	for _, w := range v.watches {
 		all = append(all, w)

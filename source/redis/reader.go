@@ -104,12 +104,12 @@ func (r *reader) session(watching func()) error {
 		return err
 	}
 	defer r.disconnect(conn)
-	for _, w := range r.live.watched() { // of another connection
+	for _, w := range r.live.watched(r) { // of another connection
 		w.last = ""
 	}
 	lookedAtAll := time.Now()
 	for failures := 0; ; {
-		all := r.live.watched()
+		all := r.live.watched(r)
 		if err := r.lookAtNew(conn, all); err != nil {
 			return err
 		}
