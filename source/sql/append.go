@@ -54,6 +54,9 @@ func (l *Log) AppendTx(ctx context.Context, tx Tx, events ...cdc.Event) error {
 	if err := l.check(events); err != nil {
 		return fmt.Errorf("sql: append: %w", err)
 	}
+	if own := embedded(tx); own != nil {
+		tx = own
+	}
 	if err := l.engine.AppendTx(ctx, tx, events); err != nil {
 		return fmt.Errorf("sql: append: %w", explain(l.settings, err))
 	}

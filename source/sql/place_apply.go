@@ -140,7 +140,8 @@ const rollbackTime = 2 * time.Second
 // placeTx is the transaction of one Apply.
 type placeTx[T PlaceTx] struct {
 	place    *Place[T]
-	tx       T
+	tx       T       // the handler's
+	own      PlaceTx // the same, for our statements
 	worker   string
 	revision uint64
 	restore  string // a statement, or empty
@@ -160,6 +161,11 @@ func (p *Place[T]) tryEnter(ctx context.Context, worker string, revision uint64)
 	t := &placeTx[T]{place: p, worker: worker, revision: revision, cancel: cancel}
 	begin := func() (err error) {
 		t.tx, err = p.begin(own, &sql.TxOptions{Isolation: p.opts.Isolation})
+		if t.own = t.tx; err == nil {
+			if tx := embedded(t.tx); tx != nil {
+				t.own = tx
+			}
+		}
 		return err
 	}
 	var err error
@@ -177,7 +183,7 @@ func (p *Place[T]) tryEnter(ctx context.Context, worker string, revision uint64)
 		return nil, context.Cause(ctx)
 	}
 	entry := engine.PlaceEntry{Worker: worker, Revision: revision, Idle: max(0, p.opts.MaxIdle)}
-	now, restore, err := p.dialect.Placer.Enter(ctx, t.tx, p.names, entry)
+	now, restore, err := p.dialect.Placer.Enter(ctx, t.own, p.names, entry)
 	t.restore = restore
 	if err == nil && now != revision {
 		err = cdc.ErrFenced
@@ -201,10 +207,10 @@ func (t *placeTx[T]) call(ctx context.Context, f func(ctx context.Context) error
 // advance writes the change; its last statement is the one with the condition.
 func (t *placeTx[T]) advance(ctx context.Context, change cdc.Change) error {
 	q := t.place.sql
-	if err := q.writeParked(ctx, t.tx, t.worker, change); err != nil {
+	if err := q.writeParked(ctx, t.own, t.worker, change); err != nil {
 		return err
 	}
-	res, err := t.tx.ExecContext(ctx, q.advance, cursorText(change.Cursor), change.Paused, t.worker, int64(t.revision))
+	res, err := t.own.ExecContext(ctx, q.advance, cursorText(change.Cursor), change.Paused, t.worker, int64(t.revision))
 	if err != nil {
 		return err
 	}
@@ -218,7 +224,7 @@ func (t *placeTx[T]) advance(ctx context.Context, change cdc.Change) error {
 func (t *placeTx[T]) commit(ctx context.Context) error {
 	leave := t.place.dialect.Placer.Leave
 	if leave != nil {
-		if err := leave(context.WithoutCancel(ctx), t.tx, "COMMIT", t.restore); err != nil {
+		if err := leave(context.WithoutCancel(ctx), t.own, "COMMIT", t.restore); err != nil {
 			return err
 		}
 	}
@@ -244,7 +250,7 @@ func (t *placeTx[T]) rollback(ctx context.Context) {
 	defer cancel()
 	_ = t.call(ctx, func(ctx context.Context) error {
 		if leave := t.place.dialect.Placer.Leave; leave != nil {
-			_ = leave(ctx, t.tx, "ROLLBACK", t.restore)
+			_ = leave(ctx, t.own, "ROLLBACK", t.restore)
 		}
 		return t.tx.Rollback()
 	})

@@ -4,10 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"reflect"
 )
 
-// DB is a pool of connections: *sql.DB has these methods, and so have *sqlx.DB
-// and whatever else embeds it.
+// DB is a pool of connections: *sql.DB has these methods, and so has *sqlx.DB.
+// A mapper gives its pool: bun's db.DB, gorm's db.DB().
 type DB interface {
 	Tx
 	// QueryContext is that of *sql.DB.
@@ -26,10 +27,26 @@ type DB interface {
 
 // Tx is the part of the caller's transaction that AppendTx needs. *sql.Tx,
 // *sqlx.Tx, *sql.Conn and bun.Tx have it, and so has a gorm.DB's
-// Statement.ConnPool; for pgx see [Pgx].
+// Statement.ConnPool; for pgx see [Pgx]. What embeds a *sql.Tx is used through
+// that.
 type Tx interface {
 	// ExecContext runs a statement in the transaction.
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// embedded returns the *sql.Tx that tx embeds, since a bun.Tx formats the text of
+// statements and leaves their arguments out; nil if there is none.
+func embedded(tx any) *sql.Tx {
+	v := reflect.Indirect(reflect.ValueOf(tx))
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	field, ok := v.Type().FieldByName("Tx")
+	if !ok || !field.Anonymous || len(field.Index) != 1 || field.Type != reflect.TypeFor[*sql.Tx]() {
+		return nil
+	}
+	own, _ := v.FieldByIndex(field.Index).Interface().(*sql.Tx)
+	return own
 }
 
 // Pgx makes a [Tx] of a pgx.Tx, or of another connection of pgx:
