@@ -59,19 +59,20 @@ func (c *consumer[T]) handleAll(ctx context.Context, all []*Delivery) error {
 			continue
 		}
 		failed, ofHandler := errors.AsType[*eventError](err)
-		if err != nil && !ofHandler {
-			return err
+		for ofHandler && failed.index > 0 { // those before it first, and then it alone
+			n = failed.index
+			if err = c.handleBatch(ctx, all[:n], false); err == nil {
+				all, failed.index = all[n:], 0
+				break
+			}
+			failed, ofHandler = errors.AsType[*eventError](err) // now on one before
 		}
 		if ofHandler {
-			if n = failed.index; n > 0 { // those before it first, and then it alone
-				if err := c.handleBatch(ctx, all[:n], false); err != nil {
-					return err
-				}
-			}
-			if err := c.handleFailed(ctx, all[n], failed.err, n+1 == len(all)); err != nil {
-				return err
-			}
-			n++
+			n = 1
+			err = c.handleFailed(ctx, all[0], failed.err, len(all) == 1)
+		}
+		if err != nil {
+			return err
 		}
 		all = all[n:]
 	}
