@@ -27,6 +27,10 @@ export interface paths {
                 heartbeat?: components["parameters"]["GaplessHeartbeat"];
                 /** @description `exact` sends every payload as dataBase64, byte by byte; refused where the server has an encoding of its own. */
                 data?: components["parameters"]["GaplessData"];
+                /** @description Ends the stream with cdc.reconnect, which says so, where at least so many whole pages of the log lie before the client: it reads those and comes back. */
+                pages?: components["parameters"]["GaplessPages"];
+                /** @description A page of old events instead of a stream, which caches may keep: an epoch and two seqs, of which the first is a multiple of the size of pages. It goes with filters and data; a position beside it means nothing. */
+                page?: components["parameters"]["GaplessPage"];
             };
             header?: {
                 /** @description The id of the last message received, as an EventSource sends it when it reconnects. One that cannot be resumed is answered with cdc.reset. */
@@ -170,9 +174,19 @@ export interface components {
             /** @description What is wrong, in a few words. */
             title: string;
         };
-        /** @description Nothing. */
-        GaplessReconnect: Record<string, never>;
-        /** @description The stream ends: come back after retry:. The server drains, is overloaded, or the time of the stream is over. */
+        /** @description How to go on. */
+        GaplessReconnect: {
+            /** @description At the end of a page: how many events it has. A page without this end, or with another number of events, was not received as it was sent. */
+            events?: number;
+            /** @description What a client that takes pages reads before it comes back. */
+            pages?: {
+                /** @description The seqs of a page. */
+                size: number;
+                /** @description The end of the last page. */
+                to: number;
+            };
+        };
+        /** @description The stream ends: come back after retry:. The server drains, is overloaded, or the time of the stream is over, or pages bring the client further. */
         GaplessReconnectMessage: {
             data: components["schemas"]["GaplessReconnect"];
             /**
@@ -216,6 +230,15 @@ export interface components {
     responses: {
         /** @description A parameter cannot be read: mend the request. */
         GaplessBadRequest: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["GaplessProblem"];
+            };
+        };
+        /** @description There is no such page: it is not full yet, retention has removed its beginning, or the log is another one. Follow the stream. */
+        GaplessNoPage: {
             headers: {
                 [name: string]: unknown;
             };
@@ -270,6 +293,10 @@ export interface components {
         GaplessLastEventIDQuery: string;
         /** @description Ends the stream after so many events, when it is live, or after about a mebibyte: a page of the log. */
         GaplessLimit: number;
+        /** @description A page of old events instead of a stream, which caches may keep: an epoch and two seqs, of which the first is a multiple of the size of pages. It goes with filters and data; a position beside it means nothing. */
+        GaplessPage: string;
+        /** @description Ends the stream with cdc.reconnect, which says so, where at least so many whole pages of the log lie before the client: it reads those and comes back. */
+        GaplessPages: number;
         /** @description Only events of these topics; one that ends in * is a prefix. All filters must match. */
         GaplessTopic: string[];
         /** @description Only events of these types. */
@@ -304,6 +331,10 @@ export interface operations {
                 heartbeat?: components["parameters"]["GaplessHeartbeat"];
                 /** @description `exact` sends every payload as dataBase64, byte by byte; refused where the server has an encoding of its own. */
                 data?: components["parameters"]["GaplessData"];
+                /** @description Ends the stream with cdc.reconnect, which says so, where at least so many whole pages of the log lie before the client: it reads those and comes back. */
+                pages?: components["parameters"]["GaplessPages"];
+                /** @description A page of old events instead of a stream, which caches may keep: an epoch and two seqs, of which the first is a multiple of the size of pages. It goes with filters and data; a position beside it means nothing. */
+                page?: components["parameters"]["GaplessPage"];
             };
             header?: {
                 /** @description The id of the last message received, as an EventSource sends it when it reconnects. One that cannot be resumed is answered with cdc.reset. */
@@ -314,11 +345,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The stream; with `bounds=only` the bounds of the log instead. */
+            /** @description The stream; with `bounds=only` the bounds of the log, with `page` a page of old events instead. */
             200: {
                 headers: {
-                    /** @description No cache, no transformation. */
+                    /** @description No cache, no transformation; for how long a page may be kept. */
                     "Cache-Control"?: string;
+                    /** @description Of a page. */
+                    ETag?: string;
                     /** @description Tells nginx to pass each message on at once. */
                     "X-Accel-Buffering"?: "no";
                     [name: string]: unknown;
@@ -328,9 +361,17 @@ export interface operations {
                     "text/event-stream": components["schemas"]["GaplessStream"];
                 };
             };
+            /** @description The page that the client has is right. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             400: components["responses"]["GaplessBadRequest"];
             401: components["responses"]["GaplessRefused"];
             403: components["responses"]["GaplessRefused"];
+            404: components["responses"]["GaplessNoPage"];
             500: components["responses"]["GaplessUnstreamable"];
             503: components["responses"]["GaplessUnavailable"];
             default: components["responses"]["GaplessRefused"];
@@ -359,6 +400,10 @@ export interface operations {
                 heartbeat?: components["parameters"]["GaplessHeartbeat"];
                 /** @description `exact` sends every payload as dataBase64, byte by byte; refused where the server has an encoding of its own. */
                 data?: components["parameters"]["GaplessData"];
+                /** @description Ends the stream with cdc.reconnect, which says so, where at least so many whole pages of the log lie before the client: it reads those and comes back. */
+                pages?: components["parameters"]["GaplessPages"];
+                /** @description A page of old events instead of a stream, which caches may keep: an epoch and two seqs, of which the first is a multiple of the size of pages. It goes with filters and data; a position beside it means nothing. */
+                page?: components["parameters"]["GaplessPage"];
             };
             header?: {
                 /** @description The id of the last message received, as an EventSource sends it when it reconnects. One that cannot be resumed is answered with cdc.reset. */
@@ -410,6 +455,10 @@ export interface operations {
                 heartbeat?: components["parameters"]["GaplessHeartbeat"];
                 /** @description `exact` sends every payload as dataBase64, byte by byte; refused where the server has an encoding of its own. */
                 data?: components["parameters"]["GaplessData"];
+                /** @description Ends the stream with cdc.reconnect, which says so, where at least so many whole pages of the log lie before the client: it reads those and comes back. */
+                pages?: components["parameters"]["GaplessPages"];
+                /** @description A page of old events instead of a stream, which caches may keep: an epoch and two seqs, of which the first is a multiple of the size of pages. It goes with filters and data; a position beside it means nothing. */
+                page?: components["parameters"]["GaplessPage"];
             };
             header?: {
                 /** @description The id of the last message received, as an EventSource sends it when it reconnects. One that cannot be resumed is answered with cdc.reset. */
@@ -429,9 +478,17 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description The page that the client has is right. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             400: components["responses"]["GaplessBadRequest"];
             401: components["responses"]["GaplessRefused"];
             403: components["responses"]["GaplessRefused"];
+            404: components["responses"]["GaplessNoPage"];
             500: components["responses"]["GaplessUnstreamable"];
             503: components["responses"]["GaplessUnavailable"];
             default: components["responses"]["GaplessRefused"];

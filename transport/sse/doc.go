@@ -15,7 +15,7 @@
 //	event: cdc.live        {}    caught up with the log
 //	event: cdc.checkpoint  {}    the cursor moved, though nothing matched
 //	event: cdc.reset       {"reason":…,"requested":…,"floor":…,"head":…}   reload your state
-//	event: cdc.reconnect   {}    the stream ends here; with retry:
+//	event: cdc.reconnect   {}    the stream ends here; with retry:, unless it is that of a page
 //	:                            heartbeat
 //
 // After a reset the stream goes on, from the cursor that is the id of the
@@ -37,8 +37,14 @@
 // match; a topic that ends in * is a prefix. A cursor speaks for the filter
 // that it was made with. ?heartbeat=event sends checkpoints for heartbeats.
 // ?limit= ends the stream after so many events or when it is live, for readers
-// of pages; ?bounds=only is answered with the bounds of the log as JSON. A name
-// that is almost one of these (?Topic=, ?topics=) is answered with 400; other
+// of pages; ?bounds=only is answered with the bounds of the log as JSON.
+//
+// ?pages=N ends the stream where N or more pages of old events lie before the
+// client: the cdc.reconnect says {"pages":{"size":…,"to":…}}. One is asked for
+// by ?page=EPOCH.FROM-TO, and caches may keep it: the events with FROM < seq ≤
+// TO between a hello and a reconnect that says {"events":N}. See [Pages].
+//
+// A name that is almost one of these (?Topic=, ?topics=) is answered with 400; other
 // parameters are the application's.
 //
 // # Clients

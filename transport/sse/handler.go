@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gapless-go/gapless/cdc"
+	"github.com/gapless-go/gapless/transport/sse/internal/wire"
 )
 
 // bodyTimeout is how long a body may take that nobody asked for.
@@ -105,6 +106,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	err := h.admit(s, r)
 	switch {
 	case err != nil:
+	case s.request.page != wire.Page{}:
+		err = s.openPage(r)
 	case r.Method == http.MethodHead || s.request.boundsOnly:
 		err = h.answerBounds(w, r)
 	default:

@@ -63,6 +63,10 @@ type Options struct {
 	Limits   Limits
 	Replay   Replay
 
+	// Pages are how old events are given to caches. The zero value keeps them
+	// to the cache of one browser.
+	Pages Pages
+
 	// Hub are the options of the Hub that the Handler makes for a log that is
 	// none; its OnError is that of the Handler if it is nil. Hub is refused
 	// together with a log that is a Hub.
@@ -139,6 +143,8 @@ func (o *Options) withDefaults() Options {
 	setDefault(&opts.Timeouts.Start, 15*time.Second)
 	setDefault(&opts.Timeouts.Write, 30*time.Second)
 	setDefault(&opts.Limits.FrameBytes, 4<<20)
+	setDefault(&opts.Pages.Size, 512)
+	setDefault(&opts.Pages.MaxAge, 365*24*time.Hour)
 	if opts.Encoder == nil && !opts.Compat {
 		opts.Encoder = Envelope
 	}
@@ -157,6 +163,9 @@ func (o *Options) check(log cdc.Log) error {
 		return errors.New("sse: Options.Compat has its own envelope and event names: leave Encoder and EventName nil")
 	}
 	if err := o.checkNumbers(); err != nil {
+		return err
+	}
+	if err := o.Pages.check(o.Authorize != nil); err != nil {
 		return err
 	}
 	if err := o.CORS.check(); err != nil {

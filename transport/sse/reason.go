@@ -16,6 +16,7 @@ const (
 	EndClient       EndReason = "client"        // the client has gone or closed its side, or a read deadline passed
 	EndWriteTimeout EndReason = "write-timeout" // the client did not read within Timeouts.Write
 	EndLimit        EndReason = "limit"         // ?limit= events were sent, or there are no more
+	EndPages        EndReason = "pages"         // the client goes on with pages, or has got one
 	EndDrain        EndReason = "drain"         // Drain or Close
 	EndMaxAge       EndReason = "max-age"       // Limits.Age
 	EndExpired      EndReason = "expired"       // Grant.Expires

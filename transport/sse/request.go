@@ -25,6 +25,8 @@ type request struct {
 	exact      bool // every byte of an event is wanted, and its metadata
 	limit      int  // of events; 0 is none
 	boundsOnly bool // no stream is wanted
+	pages      int  // from how many on the client goes on with pages; 0 is none
+	page       wire.Page
 }
 
 // parse reads the request. The error is a *problem.
@@ -52,7 +54,9 @@ func (o *Options) parse(r *http.Request) (request, error) {
 	if n := len(query["topic"]) + len(query["type"]) + len(query["key"]); n > maxFilterValues {
 		return request{}, badRequest(fmt.Sprintf("%d filter values, the limit is %d", n, maxFilterValues))
 	}
-	err = o.parseForms(query, &req)
+	if err = o.parseForms(query, &req); err == nil {
+		err = parsePages(query, &req)
+	}
 	return req, err
 }
 
@@ -92,6 +96,31 @@ func (o *Options) parseForms(query url.Values, req *request) error {
 	default:
 		return badRequest(`bounds must be "only" or absent`)
 	}
+	return nil
+}
+
+// parsePages reads the parameters that have to do with pages. A position beside
+// a page means nothing, but tickets want one.
+func parsePages(query url.Values, req *request) error {
+	if pages := query.Get(wire.PagesParam); pages != "" {
+		n, err := strconv.ParseUint(pages, 10, 31)
+		if err != nil || n == 0 {
+			return badRequest("pages must be a number of pages, or absent")
+		}
+		req.pages = int(n)
+	}
+	text := query.Get(wire.PageParam)
+	if text == "" {
+		return nil
+	}
+	p, ok := wire.ParsePage(text)
+	if !ok {
+		return badRequest("page must be the epoch of the log and two seqs, as in c6yis6ymsweyz.512-1024, or absent")
+	}
+	if req.limit > 0 || req.boundsOnly {
+		return badRequest("a page has all of its events: it goes with neither limit nor bounds")
+	}
+	req.page, req.start = p, cdc.After(cdc.Cursor{Epoch: p.Epoch, Seq: p.From})
 	return nil
 }
 

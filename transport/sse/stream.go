@@ -41,8 +41,9 @@ type stream struct {
 
 	revocations []func(user string) bool // while it arrives; guarded by Handler.mu
 
-	pos          cdc.Cursor // everything up to here was sent or did not match
-	sent         cdc.Cursor // position of the last id; the tag may be missing
+	pages        *wire.PagesData // with which the client goes on
+	pos          cdc.Cursor      // everything up to here was sent or did not match
+	sent         cdc.Cursor      // position of the last id; the tag may be missing
 	helloSent    bool
 	live         bool // announced
 	resets       int  // in a row
@@ -94,6 +95,9 @@ func (s *stream) follow(start cdc.Start) error {
 	for b, err := range cdc.Follow(s.ctx, s.h.hub, start, opts) {
 		if err == nil {
 			err = s.batch(b)
+		}
+		if err == nil {
+			err = s.toPages()
 		}
 		if err != nil {
 			return err
@@ -237,6 +241,9 @@ func (s *stream) end(err error) EndReason {
 // reconnect asks the client to come back to where it is, after about retry.
 func (s *stream) reconnect(retry time.Duration) {
 	frame := control{name: wire.Reconnect, retry: jitter(retry)}
+	if s.pages != nil {
+		frame.data = wire.ReconnectData{Pages: s.pages}
+	}
 	if s.pos != (cdc.Cursor{}) {
 		frame.id = s.id(s.pos)
 	}

@@ -16,7 +16,7 @@ func securitySchemes() Object {
 func parameterNames() []string {
 	var names []string
 	for _, name := range []string{
-		"After", "LastEventID", "LastEventIDQuery", "LastEventIDParam", "Topic", "Type", "Key", "Limit", "Bounds", "Heartbeat", "Data",
+		"After", "LastEventID", "LastEventIDQuery", "LastEventIDParam", "Topic", "Type", "Key", "Limit", "Bounds", "Heartbeat", "Data", "Pages", "Page",
 	} {
 		names = append(names, "Gapless"+name)
 	}
@@ -79,6 +79,18 @@ func formParameters() Object {
 		"GaplessData": Object{
 			"name": "data", "in": "query", "description": "`exact` sends every payload as dataBase64, byte by byte; refused where the server has an encoding of its own.",
 			"schema": Object{"type": "string", "enum": []any{"exact"}},
+		},
+		"GaplessPages": Object{
+			"name": "pages", "in": "query",
+			"description": "Ends the stream with cdc.reconnect, which says so, where at least so many whole pages of the log lie before the client: it reads those and comes back.",
+			"schema":      Object{"type": "integer", "format": "int32", "minimum": 1},
+		},
+		"GaplessPage": Object{
+			"name": "page", "in": "query",
+			"description": "A page of old events instead of a stream, which caches may keep: an epoch and two seqs, of which the first is a multiple of the size of pages. " +
+				"It goes with filters and data; a position beside it means nothing.",
+			"schema":   Object{"type": "string", "pattern": `^[A-Za-z0-9_~-]{1,64}\.[0-9]+-[0-9]+$`},
+			"examples": Object{"second": Object{"value": "c6yis6ymsweyz.512-1024"}},
 		},
 	}
 }

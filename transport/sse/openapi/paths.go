@@ -17,10 +17,11 @@ func pathItem(o Options) Object {
 				"Overload and shutdown are 200 with `cdc.reconnect` and the end, because a browser gives up on other statuses. " +
 				"A line with a colon alone is a heartbeat.",
 			"responses": failures("200", Object{
-				"description": "The stream; with `bounds=only` the bounds of the log instead.",
+				"description": "The stream; with `bounds=only` the bounds of the log, with `page` a page of old events instead.",
 				"headers": Object{
-					"Cache-Control":     Object{"description": "No cache, no transformation.", "schema": Object{"type": "string"}},
+					"Cache-Control":     Object{"description": "No cache, no transformation; for how long a page may be kept.", "schema": Object{"type": "string"}},
 					"X-Accel-Buffering": Object{"description": "Tells nginx to pass each message on at once.", "schema": Object{"type": "string", "const": "no"}},
+					"ETag":              Object{"description": "Of a page.", "schema": Object{"type": "string"}},
 				},
 				"content": Object{
 					"text/event-stream": Object{
@@ -58,8 +59,10 @@ func failures(ok string, response any) Object {
 	return Object{
 		ok:        response,
 		"400":     ref("responses", "GaplessBadRequest"),
+		"304":     Object{"description": "The page that the client has is right."},
 		"401":     ref("responses", "GaplessRefused"),
 		"403":     ref("responses", "GaplessRefused"),
+		"404":     ref("responses", "GaplessNoPage"),
 		"500":     ref("responses", "GaplessUnstreamable"),
 		"503":     ref("responses", "GaplessUnavailable"),
 		"default": ref("responses", "GaplessRefused"),
@@ -89,6 +92,7 @@ func responses() Object {
 	}
 	return Object{
 		"GaplessBadRequest":   of("A parameter cannot be read: mend the request."),
+		"GaplessNoPage":       of("There is no such page: it is not full yet, retention has removed its beginning, or the log is another one. Follow the stream."),
 		"GaplessRefused":      of("The client may not follow this; the application chooses the status. 503 is answered as an overload is: 200 and cdc.reconnect."),
 		"GaplessUnstreamable": of("A middleware of the server keeps the response from being streamed."),
 		"GaplessUnavailable":  of("The log does not answer."),

@@ -39,7 +39,13 @@ func frames() []frame {
 			"floor":     number("Everything up to here was removed by retention."),
 			"head":      number("The last event there is."),
 		}, "reason", "requested", "floor", "head")},
-		{"cdc.reconnect", "GaplessReconnect", "The stream ends: come back after retry:. The server drains, is overloaded, or the time of the stream is over.", object("Nothing.", none)},
+		{"cdc.reconnect", "GaplessReconnect", "The stream ends: come back after retry:. The server drains, is overloaded, or the time of the stream is over, or pages bring the client further.", object("How to go on.", Object{
+			"pages": object("What a client that takes pages reads before it comes back.", Object{
+				"size": number("The seqs of a page."),
+				"to":   number("The end of the last page."),
+			}, "size", "to"),
+			"events": number("At the end of a page: how many events it has. A page without this end, or with another number of events, was not received as it was sent."),
+		})},
 	}
 }
 

@@ -50,13 +50,21 @@ const (
 	// DataExact is the value of DataParam with which every byte of an event
 	// arrives: its data in base64, and its meta.
 	DataExact = "exact"
+
+	// PagesParam is the query parameter with which a client says that it takes
+	// pages: its stream ends with [ReconnectData] as soon as at least so many
+	// whole ones lie before it.
+	PagesParam = "pages"
+
+	// PageParam is the query parameter that asks for one [Page].
+	PageParam = "page"
 )
 
 // Params are the names of all parameters that a request can have.
 func Params() []string {
 	return []string{
 		AfterParam, LastEventIDParam, LastEventID, "topic", "type", "key",
-		"heartbeat", DataParam, LimitParam, BoundsParam,
+		"heartbeat", DataParam, LimitParam, BoundsParam, PageParam, PagesParam,
 	}
 }
 
@@ -72,6 +80,21 @@ type ResetData struct {
 	Requested string     `json:"requested"`
 	Floor     uint64     `json:"floor"`
 	Head      uint64     `json:"head"`
+}
+
+// ReconnectData is the data of the frame [Reconnect].
+type ReconnectData struct {
+	// Pages are those that lie before a client that takes them.
+	Pages *PagesData `json:"pages,omitempty"`
+
+	// Events is how many events a page has; nil at the end of a stream.
+	Events *int `json:"events,omitempty"`
+}
+
+// PagesData says which pages there are.
+type PagesData struct {
+	Size uint64 `json:"size"` // seqs of one
+	To   uint64 `json:"to"`   // end of the last one
 }
 
 // BoundsData is the body of the answer to a request with [BoundsParam].
