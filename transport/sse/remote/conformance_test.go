@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,14 +24,15 @@ type logOfOrigin struct {
 	server  *httptest.Server
 }
 
-func openWithOrigin(context.Context, conformance.Place) (cdc.Log, error) {
+// openWithOrigin opens a log that reads from pages of that size; 0 is none.
+func openWithOrigin(pageSize int) (cdc.Log, error) {
 	origin := memlog.New(nil)
-	handler, err := sse.NewHandler(origin, &sse.Options{Retry: 10 * time.Millisecond})
+	handler, err := sse.NewHandler(origin, &sse.Options{Retry: 10 * time.Millisecond, Pages: sse.Pages{Size: pageSize}})
 	if err != nil {
 		return nil, err
 	}
 	server := httptest.NewServer(handler)
-	log, err := remote.Open(server.URL, &remote.Options{Client: &http.Client{Transport: &http.Transport{}}})
+	log, err := remote.Open(server.URL, &remote.Options{Client: &http.Client{Transport: &http.Transport{}}, Pages: min(pageSize, 1)})
 	return &logOfOrigin{Log: log, origin: origin, handler: handler, server: server}, err
 }
 
@@ -42,10 +44,23 @@ func (l *logOfOrigin) Close() error {
 }
 
 // TestConformance runs the suite over a log behind a handler.
-func TestConformance(t *testing.T) {
+func TestConformance(t *testing.T) { runSuite(t, 0) }
+
+// TestConformanceWithPages runs it over one that reads all that it can from
+// small pages.
+func TestConformanceWithPages(t *testing.T) { runSuite(t, 3) }
+
+func runSuite(t *testing.T, pageSize int) {
+	t.Helper()
+	t.Parallel() // most of the time is spent waiting
 	of := func(log cdc.Log) *memlog.Log { return log.(*logOfOrigin).origin }
 	conformance.Run(t, conformance.Harness{
-		Open: openWithOrigin,
+		Open: func(_ context.Context, at conformance.Place) (cdc.Log, error) {
+			if strings.HasPrefix(at.Case, "Reliable/Filtered") { // thousands of events, read many times
+				return openWithOrigin(32 * pageSize)
+			}
+			return openWithOrigin(pageSize)
+		},
 		Append: func(ctx context.Context, log cdc.Log, events ...cdc.Event) (cdc.Receipt, error) {
 			return of(log).Append(ctx, events...)
 		},

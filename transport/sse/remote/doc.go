@@ -13,7 +13,8 @@
 // answered with JSON, since some hops turn HEAD into GET or refuse it. Streams
 // are asked for with ?data=exact and where to start: Read follows one until the
 // page is full or the stream is live. Subscribe follows one from the latest event
-// on and opens it again whenever it breaks. Every event is checked against the
+// on and opens it again whenever it breaks. With Options.Pages, Read takes what
+// is old from pages that a cache may have; where it stands, the server says. Every event is checked against the
 // tag in its id, so a hop that changes events is an error. The handler must
 // have the default encoding.
 package remote

@@ -26,6 +26,7 @@ type Log struct {
 	ctx    context.Context // ended by Close
 	cancel context.CancelFunc
 	group  sync.WaitGroup // subscriptions
+	pages  pages
 
 	mu     sync.Mutex
 	closed bool
@@ -107,7 +108,9 @@ func (l *Log) request(ctx context.Context, params url.Values) (*http.Response, e
 		return nil, err
 	}
 	request.Header.Set("Accept", "text/event-stream, application/json")
-	request.Header.Set("Cache-Control", "no-cache") // what a cache on the way has is of another time
+	if !params.Has(wire.PageParam) {
+		request.Header.Set("Cache-Control", "no-cache") // what a cache on the way has is of another time
+	}
 	if l.opts.Prepare != nil {
 		if err := l.opts.Prepare(request); err != nil {
 			return nil, err

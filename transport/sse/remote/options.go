@@ -26,7 +26,15 @@ type Options struct {
 	// 1024.
 	Buffer int
 
-	// OnError gets each failure that a subscription or Follow recovers from.
+	// Pages is from how many whole pages before it on Read takes them from
+	// where they are: the server is asked where the reader stands, and a cache
+	// between the two gives the events. One that cannot be had whole is told to
+	// OnError, and its events are read from the stream. 0 means that no page is
+	// asked for, which is best where there is no cache.
+	Pages int
+
+	// OnError gets each failure that a subscription, Follow or a read of
+	// pages recovers from.
 	// It is called concurrently and must not block. nil means that nobody is
 	// told.
 	OnError func(error)
@@ -54,6 +62,8 @@ func (o *Options) withDefaults() (Options, error) {
 		return opts, errors.New("remote: Options.Client has a Timeout, which would end streams: set Transport.ResponseHeaderTimeout instead")
 	case opts.Silence < 0:
 		return opts, errors.New("remote: Options.Silence is negative")
+	case opts.Pages < 0:
+		return opts, errors.New("remote: Options.Pages is negative")
 	case opts.Buffer < 0:
 		return opts, errors.New("remote: Options.Buffer is negative")
 	}

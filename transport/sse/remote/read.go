@@ -22,7 +22,31 @@ func (l *Log) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, 
 		return cdc.Page{}, context.Cause(ctx)
 	}
 	limit = min(max(limit, 1), math.MaxInt32) // what a server takes
-	s, err := l.open(ctx, url.Values{wire.AfterParam: {cdc.After(after).String()}, wire.LimitParam: {strconv.Itoa(limit)}})
+	if l.opts.Pages == 0 || l.pages.isBad(after) {
+		return l.readStream(ctx, after, limit, 0)
+	}
+	page, err := l.readStream(ctx, after, limit, l.opts.Pages)
+	sent, ok := errors.AsType[*pagesError](err)
+	if !ok {
+		return page, err
+	}
+	if page, err = l.readFromPage(ctx, after, limit, sent.size); err == nil {
+		return page, nil
+	}
+	if ctx.Err() == nil {
+		l.opts.OnError(fmt.Errorf("remote: read: %w", err))
+	}
+	return l.readStream(ctx, after, limit, 0)
+}
+
+// readStream reads a page from a stream. With pages, the server may send the
+// reader to so many or more: then the error is a *pagesError.
+func (l *Log) readStream(ctx context.Context, after cdc.Cursor, limit, pages int) (cdc.Page, error) {
+	params := url.Values{wire.AfterParam: {cdc.After(after).String()}, wire.LimitParam: {strconv.Itoa(limit)}}
+	if pages > 0 {
+		params.Set(wire.PagesParam, strconv.Itoa(pages))
+	}
+	s, err := l.open(ctx, params)
 	if err != nil {
 		if ctx.Err() != nil {
 			return cdc.Page{}, context.Cause(ctx)
@@ -73,6 +97,9 @@ func (s *stream) page(after cdc.Cursor, limit int) (page cdc.Page, err error) {
 		case wire.Reset:
 			return page, s.reset(f)
 		case wire.Reconnect:
+			if sent := sentTo(f); sent != nil && page.Next == after.Seq {
+				return page, sent
+			}
 			if len(page.Events) == 0 {
 				return page, &reconnectError{f.retry}
 			}
