@@ -1,5 +1,6 @@
 import { covers, position } from './cursor.js'
 import { FollowError, type FailureKind } from './errors.js'
+import { pageAt, whole, type Pages } from './page.js'
 import { State } from './state.js'
 import { open, type Frame } from './stream.js'
 import { join, type Tabs } from './tabs.js'
@@ -45,9 +46,11 @@ class Follower<Events> {
   #leading = false
   #live = false
   #seen: Cursor = '' // everything up to here came to this tab
+  #pages = 0 // as in Options, but 0 from when one was wrong until the client is live
 
   constructor(options: Options<Events>) {
     this.#options = options
+    this.#pages = options.pages ?? 0
     this.#address = new URL(options.url, globalThis.location?.href)
     this.#key = `gapless ${options.user} ${this.#address.href}`
     this.#heartbeat = options.heartbeat ?? 15_000
@@ -89,7 +92,11 @@ class Follower<Events> {
       const before = this.#seen
       this.#began = Infinity
       try {
-        await this.#connect(signal)
+        const pages = await this.#connect(signal)
+        if (pages && (await this.#readPages(pages, signal))) {
+          failures = -1
+          continue
+        }
       } catch (err) {
         if (signal.aborted) return
         const { kind, message, status } = err instanceof FollowError ? err : new FollowError('network', String(err))
@@ -102,19 +109,45 @@ class Follower<Events> {
     }
   }
 
-  async #connect(signal: AbortSignal): Promise<void> {
-    const url = new URL(this.#address)
-    if (this.#options.user) url.searchParams.set('user', this.#options.user)
-    if (this.#seen) url.searchParams.set('after', this.#seen)
-    const init = (await this.#options.request?.()) ?? {}
-    const stream = open({ url, init, silence: 3 * this.#heartbeat, signal, alive: () => this.#tabs.post() })
-    for await (const frame of stream) {
-      if (signal.aborted) return
+  /** Follows a stream to its end, and returns the pages with which the server wants the client to go on. */
+  async #connect(signal: AbortSignal): Promise<Pages | undefined> {
+    let pages: Pages | undefined
+    for await (const frame of this.#open(signal, { after: this.#seen, pages: String(this.#pages || '') })) {
+      if (signal.aborted) return undefined
       this.#began = Math.min(this.#began, Date.now())
       this.#retry = frame.retry || this.#retry
-      this.#tabs.post(frame) // first the other tabs: what is stored has reached them
-      this.#take(frame)
+      this.#pass(frame)
+      if (frame.name === 'cdc.reconnect') pages = (JSON.parse(frame.data) as { pages?: Pages }).pages
     }
+    return pages
+  }
+
+  async *#open(signal: AbortSignal, query: Record<string, string>, cache?: RequestCache): AsyncGenerator<Frame, void, undefined> {
+    const url = new URL(this.#address)
+    for (const [name, value] of Object.entries({ user: this.#options.user, ...query })) if (value) url.searchParams.set(name, value)
+    const init = { ...(await this.#options.request?.()), ...(cache && { cache }) }
+    yield* open({ url, init, silence: 3 * this.#heartbeat, signal, alive: () => this.#tabs.post() })
+  }
+
+  /** Reads pages to the last one, and reports whether that brought the client forward. One that is wrong leaves it where it was. */
+  async #readPages({ size, to }: Pages, signal: AbortSignal): Promise<boolean> {
+    const [before, asked] = [this.#seen, this.#pages]
+    this.#pages = 0 // unless they are right, the stream goes on from here
+    for (let page; (page = pageAt(this.#seen, BigInt(size))) && page.to <= BigInt(to); ) {
+      const query = { page: `${page.epoch}.${page.from}-${page.to}` }
+      for (const frame of await whole(this.#open(signal, query, 'default'), page, this.#seen)) {
+        if (signal.aborted) return false
+        this.#pass(frame)
+      }
+    }
+    if (this.#seen === before) return false
+    this.#pages = asked
+    return true
+  }
+
+  #pass(frame: Frame): void {
+    this.#tabs.post(frame) // first the other tabs: what is stored has reached them
+    this.#take(frame)
   }
 
   #take(frame: Frame): void {
@@ -124,6 +157,7 @@ class Follower<Events> {
     if (name === 'cdc.live' && this.#live) return // for another tab, which asked
     if (name === 'cdc.hello') return this.#greeted(frame)
     this.#live ||= name === 'cdc.live'
+    if (name === 'cdc.live') this.#pages = this.#options.pages ?? 0
     if (id && (!known || name === 'cdc.reset')) this.#seen = id
     this.#state.push(frame, this.#seen)
   }

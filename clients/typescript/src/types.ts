@@ -47,7 +47,7 @@ export type Message<Events = Record<string, unknown>> =
   | { event: 'cdc.hello'; id: Cursor; retry?: number; data: { log: string; from: Cursor } }
   | { event: 'cdc.reset'; id: Cursor; retry?: number; data: ServerReset }
   | { event: 'cdc.live' | 'cdc.checkpoint'; id: Cursor; retry?: number; data: Record<string, never> }
-  | { event: 'cdc.reconnect'; id?: Cursor; retry?: number; data: Record<string, never> }
+  | { event: 'cdc.reconnect'; id?: Cursor; retry?: number; data: { pages?: { size: number; to: number }; events?: number } }
 
 /** A load of the application's state. It may resolve with the cursor up to which the state holds all events: those are not handed over. */
 export type Load = Promise<Cursor | void>
@@ -74,6 +74,11 @@ export interface Options<Events> {
   parse?(text: string): unknown
   /** Longest silence of the server in ms (its Options.Heartbeat): 15,000 unless told otherwise. Three of them end a connection. */
   heartbeat?: number
+  /**
+   * From how many whole pages before it on the client takes them, where a cache can have them, and then goes on with the stream. A page that is
+   * wrong is told as `network` or `refused`, and its events come from the stream. None unless told otherwise. `user` is a part of their addresses.
+   */
+  pages?: number
   /** Mean of the first pause in ms before a new connection; they double up to 30 s. What the server sends wins. 3,000 unless told otherwise. */
   retry?: number
 }
