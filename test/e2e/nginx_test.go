@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
@@ -12,13 +11,8 @@ import (
 // The configuration that docs/operating.md shows passes on an event at once,
 // while the stream is open, and the position of a client that comes back.
 func TestTheNginxOfTheDocs(t *testing.T) {
-	page, err := os.ReadFile("../../docs/operating.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(string(page), "```nginx\n")
-	block, _, closed := strings.Cut(rest, "```")
-	if !found || !closed || !strings.Contains(block, "http://gapless;") {
+	block := nginxOf(t, "../../docs/operating.md")
+	if !strings.Contains(block, "http://gapless;") {
 		t.Fatal("docs/operating.md has no nginx block for http://gapless")
 	}
 	log := memlog.New(nil)
