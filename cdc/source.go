@@ -46,7 +46,9 @@ type Page struct {
 // within an epoch, whatever is deleted: they are stored, not derived from rows.
 // Floor ≤ Head ≤ Last. Seqs need not be dense: Head may be as high as the
 // lowest undecided seq - 1 whether or not there is an event, and Head and Last
-// may be higher when the log is opened again.
+// may be higher when the log is opened again. For a moment Head may lie inside an
+// append of several events, of which the others follow: a Read that goes on to
+// the end has all of them.
 type Bounds struct {
 	Epoch string // random text made with the log, see [NewEpoch]
 	Floor uint64 // highest seq removed by retention; a cursor at Floor is valid
