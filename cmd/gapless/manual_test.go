@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"database/sql"
 	"fmt"
 	"net"
 	"os"
@@ -15,9 +16,7 @@ import (
 	"github.com/gapless-go/gapless/internal/testserver"
 )
 
-const manual = "../../docs/program.md"
-
-// step is a block of commands of the manual, and the output that it shows.
+// step is a block of commands of a page, and the output that it shows.
 type step struct {
 	commands string
 	output   string
@@ -38,25 +37,52 @@ func steps(page, marker string) []step {
 	return all
 }
 
-// TestTheManual runs the commands of docs/program.md in one shell and compares
-// what they print. GAPLESS_REWRITE=1 writes that into the page.
+// TestTheManual runs the commands of docs/program.md.
 func TestTheManual(t *testing.T) {
-	for _, program := range []string{"bash", "curl", "openssl", "psql", "sqlite3"} {
+	there := strings.NewReplacer("postgres://localhost/shop", freshPostgres(t), "127.0.0.1:8080", freePort(t), "127.0.0.1:9090", freePort(t))
+	testPage(t, "program.md", t.TempDir(), there, "curl", "openssl", "psql", "sqlite3")
+}
+
+// TestMigrating runs the commands of docs/migrating.md on the tables of
+// examples/sqlite.
+func TestMigrating(t *testing.T) {
+	dir := t.TempDir()
+	db, err := sql.Open("sqlite", filepath.Join(dir, "sessions.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	schema, err := os.ReadFile("../../examples/sqlite/schema.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(string(schema)); err != nil {
+		t.Fatal(err)
+	}
+	testPage(t, "migrating.md", dir, strings.NewReplacer("127.0.0.1:8080", freePort(t)), "curl", "sqlite3")
+}
+
+// testPage runs the commands of a page of docs that are marked with the test's
+// name in one shell, in dir, and compares what they print. GAPLESS_REWRITE=1
+// writes that into the page.
+func testPage(t *testing.T, name, dir string, there *strings.Replacer, programs ...string) {
+	t.Helper()
+	for _, program := range append(programs, "bash") {
 		if _, err := exec.LookPath(program); err != nil {
 			testserver.Missing(t, program, err.Error())
 		}
 	}
-	text, err := os.ReadFile(manual)
+	file := filepath.Join("../../docs", name)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	page := string(text)
 	all := steps(page, t.Name())
 	if len(all) == 0 {
-		t.Fatal("the manual has no block for this test")
+		t.Fatalf("%s has no block for this test", name)
 	}
-	there := strings.NewReplacer("postgres://localhost/shop", freshPostgres(t), "127.0.0.1:8080", freePort(t), "127.0.0.1:9090", freePort(t))
-	printed := runSteps(t, all, there)
+	printed := runSteps(t, all, dir, there)
 	rewritten := page
 	for i := len(all) - 1; i >= 0; i-- {
 		got := undo(printed[i], there, page)
@@ -64,20 +90,20 @@ func TestTheManual(t *testing.T) {
 			continue
 		}
 		if os.Getenv("GAPLESS_REWRITE") == "" || all[i].at == 0 {
-			t.Errorf("%s\nprinted\n%s\nthe manual has\n%s", all[i].commands, got, all[i].output)
+			t.Errorf("%s\nprinted\n%s\n%s has\n%s", all[i].commands, got, name, all[i].output)
 			continue
 		}
 		rewritten = rewritten[:all[i].at] + got + rewritten[all[i].end:]
 	}
 	if rewritten != page {
-		if err := os.WriteFile(manual, []byte(rewritten), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(rewritten), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
 // runSteps returns what each of them prints.
-func runSteps(t *testing.T, all []step, there *strings.Replacer) []string {
+func runSteps(t *testing.T, all []step, dir string, there *strings.Replacer) []string {
 	t.Helper()
 	const mark = "--- next ---\n"
 	var script strings.Builder
@@ -86,7 +112,7 @@ func runSteps(t *testing.T, all []step, there *strings.Replacer) []string {
 		script.WriteString(there.Replace(s.commands) + "echo '" + strings.TrimSpace(mark) + "'\n")
 	}
 	cmd := exec.Command("bash", "-c", script.String())
-	cmd.Dir = t.TempDir()
+	cmd.Dir = dir
 	cmd.Env = append(environment(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"), "GAPLESS_LISTEN="+there.Replace("127.0.0.1:8080"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var out testserver.Output
