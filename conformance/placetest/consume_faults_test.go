@@ -20,8 +20,13 @@ var consumeFaults = []struct{ name, file, right, wrong, killedBy string }{
 	},
 	{
 		"those before a failed event skipped", "consume_apply.go",
-		`if n = failed.index; n > 0 {`, `if n = failed.index; n > 1 {`,
+		`if err = c.handleBatch(ctx, all[:n], false); err == nil {`, `if err = nil; err == nil {`,
 		"TestConsumeStops",
+	},
+	{
+		"anew where those before fail", "consume_apply.go",
+		`failed, ofHandler = errors.AsType[*eventError](err) // now on one before`, `ofHandler = false`,
+		"TestConsumeWithAHandlerThatFailsAnywhere",
 	},
 	{
 		"cursor past what is not handled", "consume_apply.go",
@@ -110,7 +115,7 @@ var consumeFaults = []struct{ name, file, right, wrong, killedBy string }{
 func TestFaultsOfConsumeAreKilled(t *testing.T) {
 	some := consumeFaults
 	if os.Getenv("GAPLESS_SOAK") == "" {
-		some = some[:5]
+		some = some[:6]
 	}
 	for _, f := range some {
 		t.Run(f.name, func(t *testing.T) {

@@ -13,11 +13,10 @@ import (
 	"github.com/gapless-go/gapless/transport/sse/remote"
 )
 
-// A service follows the log of another one, with a token, and keeps its cursor.
-func ExampleLog_Follow() {
-	ctx := context.Background()
-	orders := memlog.New(nil)
-	handler, err := sse.NewHandler(orders, &sse.Options{Authorize: func(r *http.Request) (sse.Grant, error) {
+// origin is the other service: who has the token may see the orders.
+func origin(ctx context.Context) *sse.Handler {
+	log := memlog.New(nil)
+	handler, err := sse.NewHandler(log, &sse.Options{Authorize: func(r *http.Request) (sse.Grant, error) {
 		if r.Header.Get("Authorization") != "Bearer secret" {
 			return sse.Grant{}, &sse.AccessError{Status: http.StatusUnauthorized}
 		}
@@ -26,26 +25,32 @@ func ExampleLog_Follow() {
 	if err != nil {
 		panic(err)
 	}
+	if _, err := log.Append(ctx, cdc.Event{Topic: "orders", Key: "1"}, cdc.Event{Topic: "users", Key: "ada"}, cdc.Event{Topic: "orders", Key: "2"}); err != nil {
+		panic(err)
+	}
+	return handler
+}
+
+// A service follows the log of another one, with a token, and keeps its cursor.
+func ExampleLog_Follow() {
+	ctx := context.Background()
+	handler := origin(ctx)
 	defer handler.Close()
 	server := httptest.NewServer(handler)
 	defer server.Close()
-	if _, err := orders.Append(ctx, cdc.Event{Topic: "orders", Key: "1"}, cdc.Event{Topic: "users", Key: "ada"}, cdc.Event{Topic: "orders", Key: "2"}); err != nil {
-		panic(err)
-	}
-
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	origin, err := remote.Open(server.URL, &remote.Options{
+	orders, err := remote.Open(server.URL, &remote.Options{
 		Client:  &http.Client{Transport: transport},
 		Prepare: func(r *http.Request) error { r.Header.Set("Authorization", "Bearer secret"); return nil },
 	})
 	if err != nil {
 		panic(err)
 	}
-	defer origin.Close()
+	defer orders.Close()
 	var saved cdc.Cursor // in a file or a table
 	enough := errors.New("enough")
-	err = origin.Follow(ctx, remote.Consumer{
+	err = orders.Follow(ctx, remote.Consumer{
 		Start: cdc.Beginning(),
 		Load:  func(context.Context) (cdc.Cursor, error) { return saved, nil },
 		Handle: func(_ context.Context, events []cdc.Event) error {
