@@ -28,9 +28,9 @@ export interface paths {
                 /** @description `exact` sends every payload as dataBase64, byte by byte; refused where the server has an encoding of its own. */
                 data?: components["parameters"]["GaplessData"];
                 /** @description Ends the stream with cdc.reconnect, which says so, where at least so many whole pages of the log lie before the client: it reads those and comes back. */
-                pages?: components["parameters"]["GaplessPages"];
+                logpages?: components["parameters"]["GaplessPages"];
                 /** @description A page of old events instead of a stream, which caches may keep: an epoch and two seqs, of which the first is a multiple of the size of pages. It goes with filters and data; a position beside it means nothing. */
-                page?: components["parameters"]["GaplessPage"];
+                logpage?: components["parameters"]["GaplessPage"];
             };
             header?: {
                 /** @description The id of the last message received, as an EventSource sends it when it reconnects. One that cannot be resumed is answered with cdc.reset. */
@@ -332,9 +332,9 @@ export interface operations {
                 /** @description `exact` sends every payload as dataBase64, byte by byte; refused where the server has an encoding of its own. */
                 data?: components["parameters"]["GaplessData"];
                 /** @description Ends the stream with cdc.reconnect, which says so, where at least so many whole pages of the log lie before the client: it reads those and comes back. */
-                pages?: components["parameters"]["GaplessPages"];
+                logpages?: components["parameters"]["GaplessPages"];
                 /** @description A page of old events instead of a stream, which caches may keep: an epoch and two seqs, of which the first is a multiple of the size of pages. It goes with filters and data; a position beside it means nothing. */
-                page?: components["parameters"]["GaplessPage"];
+                logpage?: components["parameters"]["GaplessPage"];
             };
             header?: {
                 /** @description The id of the last message received, as an EventSource sends it when it reconnects. One that cannot be resumed is answered with cdc.reset. */
@@ -401,9 +401,9 @@ export interface operations {
                 /** @description `exact` sends every payload as dataBase64, byte by byte; refused where the server has an encoding of its own. */
                 data?: components["parameters"]["GaplessData"];
                 /** @description Ends the stream with cdc.reconnect, which says so, where at least so many whole pages of the log lie before the client: it reads those and comes back. */
-                pages?: components["parameters"]["GaplessPages"];
+                logpages?: components["parameters"]["GaplessPages"];
                 /** @description A page of old events instead of a stream, which caches may keep: an epoch and two seqs, of which the first is a multiple of the size of pages. It goes with filters and data; a position beside it means nothing. */
-                page?: components["parameters"]["GaplessPage"];
+                logpage?: components["parameters"]["GaplessPage"];
             };
             header?: {
                 /** @description The id of the last message received, as an EventSource sends it when it reconnects. One that cannot be resumed is answered with cdc.reset. */
@@ -456,9 +456,9 @@ export interface operations {
                 /** @description `exact` sends every payload as dataBase64, byte by byte; refused where the server has an encoding of its own. */
                 data?: components["parameters"]["GaplessData"];
                 /** @description Ends the stream with cdc.reconnect, which says so, where at least so many whole pages of the log lie before the client: it reads those and comes back. */
-                pages?: components["parameters"]["GaplessPages"];
+                logpages?: components["parameters"]["GaplessPages"];
                 /** @description A page of old events instead of a stream, which caches may keep: an epoch and two seqs, of which the first is a multiple of the size of pages. It goes with filters and data; a position beside it means nothing. */
-                page?: components["parameters"]["GaplessPage"];
+                logpage?: components["parameters"]["GaplessPage"];
             };
             header?: {
                 /** @description The id of the last message received, as an EventSource sends it when it reconnects. One that cannot be resumed is answered with cdc.reset. */

@@ -74,7 +74,7 @@ func TestManyClientsReadTheOriginOnce(t *testing.T) {
 	handler := newHandler(t, log, &sse.Options{Pages: sse.Pages{Public: true}})
 	var pages atomic.Int64
 	origin := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Has("page") {
+		if r.URL.Query().Has("logpage") {
 			pages.Add(1)
 		}
 		handler.ServeHTTP(w, r)
@@ -166,7 +166,7 @@ type catchUp struct {
 }
 
 func (c *catchUp) run(ctx context.Context) error {
-	if err := c.read(ctx, "after=beginning&pages=1"); err != nil {
+	if err := c.read(ctx, "after=beginning&logpages=1"); err != nil {
 		return err
 	}
 	var sent struct {
@@ -178,7 +178,7 @@ func (c *catchUp) run(ctx context.Context) error {
 	epoch, _, _ := strings.Cut(c.id, ".")
 	for c.seq < sent.Pages.To {
 		from := c.seq
-		if err := c.read(ctx, fmt.Sprintf("page=%s.%d-%d", epoch, from, from+sent.Pages.Size)); err != nil {
+		if err := c.read(ctx, fmt.Sprintf("logpage=%s.%d-%d", epoch, from, from+sent.Pages.Size)); err != nil {
 			return err
 		}
 		if want := fmt.Sprintf(`{"events":%d}`, sent.Pages.Size); c.data != want || c.seq != from+sent.Pages.Size {

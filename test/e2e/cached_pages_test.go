@@ -34,7 +34,7 @@ type pageCache struct {
 
 // ServeHTTP answers; an open stream holds up nobody.
 func (c *pageCache) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !r.URL.Query().Has("page") {
+	if !r.URL.Query().Has("logpage") {
 		c.origin.Config.Handler.ServeHTTP(w, r)
 		return
 	}

@@ -39,9 +39,9 @@
 // ?limit= ends the stream after so many events or when it is live, for readers
 // of pages; ?bounds=only is answered with the bounds of the log as JSON.
 //
-// ?pages=N ends the stream where N or more pages of old events lie before the
+// ?logpages=N ends the stream where N or more pages of old events lie before the
 // client: the cdc.reconnect says {"pages":{"size":…,"to":…}}. One is asked for
-// by ?page=EPOCH.FROM-TO, and caches may keep it: the events with FROM < seq ≤
+// by ?logpage=EPOCH.FROM-TO, and caches may keep it: the events with FROM < seq ≤
 // TO between a hello and a reconnect that says {"events":N}. See [Pages].
 //
 // A name that is almost one of these (?Topic=, ?topics=) is answered with 400; other

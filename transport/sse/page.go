@@ -16,7 +16,7 @@ import (
 )
 
 // Pages are fixed ranges of old events, which caches may keep: the same bytes
-// for the same address, filter and Scope. A client that asks for ?pages= is sent
+// for the same address, filter and Scope. A client that asks for ?logpages= is sent
 // to them when it is far behind. There are none with Options.Compat. Give the
 // endpoint another address (?v=2 will do) when Encoder or EventName change:
 // caches go on with what they have.

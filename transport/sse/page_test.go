@@ -24,7 +24,7 @@ func pageOf(t testing.TB, log cdc.Source, from, to uint64) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("?page=%s.%d-%d", b.Epoch, from, to)
+	return fmt.Sprintf("?logpage=%s.%d-%d", b.Epoch, from, to)
 }
 
 // appendNumbers appends the events first to last, with their number as data.
@@ -96,7 +96,7 @@ func TestAPageIsAReplayWithTwoEnds(t *testing.T) {
 	if same != text || again.Header.Get("ETag") != response.Header.Get("ETag") {
 		t.Errorf("the page was\n%s\nand is\n%s", text, same)
 	}
-	if _, same := s.body(t, first+"&after=3&lastEventId=4&heartbeat=event&pages=1"); same != text {
+	if _, same := s.body(t, first+"&after=3&lastEventId=4&heartbeat=event&logpages=1"); same != text {
 		t.Errorf("a position changes the page to %s", same)
 	}
 	for _, query := range []string{next, first + "&topic=odd", first + "&data=exact"} {
@@ -134,14 +134,14 @@ func TestPagesThatAreNone(t *testing.T) {
 	refused(pageOf(t, s.log, 20, 25), 404)
 	refused(pageOf(t, s.log, 1, 6), 404)
 	refused(pageOf(t, s.log, 0, 10), 404)
-	refused("?page=other.0-5", 404)
+	refused("?logpage=other.0-5", 404)
 	for _, text := range []string{"1", "a.b", "a.0-", "a.5-0", "a.0-5-", "a.00-5", "é.0-5", "a.0-99999999999999999999"} {
-		refused("?page="+text, 400)
+		refused("?logpage="+text, 400)
 	}
 	for _, rest := range []string{"limit=3", "bounds=only", "data=some"} {
 		refused(old+"&"+rest, 400)
 	}
-	refused("?pages=0", 400)
+	refused("?logpages=0", 400)
 	if _, err := s.log.Trim(t.Context(), 5); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestPagesThatAreNone(t *testing.T) {
 	head := b.Head - b.Head%5
 	wantStatus(t, near, pageOf(t, s.log, head-5, head), 200)
 	wantStatus(t, near, pageOf(t, s.log, head-10, head-5), 404)
-	wantStatus(t, compat, "?page=a.0-512", 404)
+	wantStatus(t, compat, "?logpage=a.0-512", 404)
 }
 
 // wantSent reads the payloads and the end that sends the client to pages.
@@ -183,10 +183,10 @@ func (f *follower) wantSent(to uint64, payloads ...string) {
 func TestAClientFarBehindIsSentToPages(t *testing.T) {
 	s := serve(t, nil, &sse.Options{Pages: sse.Pages{Size: 5}, Replay: sse.Replay{PageSize: 3}})
 	appendNumbers(t, s.log, 1, 13)
-	s.follow(t, "?after=beginning&pages=2").wantSent(10)
-	s.follow(t, "?after=3&pages=1").wantSent(10)
-	s.follow(t, "?after=9&pages=1").wantSent(10)
-	for _, query := range []string{"?after=beginning&pages=3", "?after=10&pages=1", "?after=beginning", "?pages=1"} {
+	s.follow(t, "?after=beginning&logpages=2").wantSent(10)
+	s.follow(t, "?after=3&logpages=1").wantSent(10)
+	s.follow(t, "?after=9&logpages=1").wantSent(10)
+	for _, query := range []string{"?after=beginning&logpages=3", "?after=10&logpages=1", "?after=beginning", "?logpages=1"} {
 		f := s.follow(t, query)
 		f.want("cdc.hello")
 		f.wantLive()
@@ -195,12 +195,12 @@ func TestAClientFarBehindIsSentToPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The page that it is in begins below the floor: it gets the rest of that.
-	s.follow(t, "?after=beginning&pages=1").wantSent(10, `3`, `4`, `5`)
+	s.follow(t, "?after=beginning&logpages=1").wantSent(10, `3`, `4`, `5`)
 	if _, err := s.log.Trim(t.Context(), 5); err != nil {
 		t.Fatal(err)
 	}
 	appendNumbers(t, s.log, 14, 17)
-	s.follow(t, "?after=beginning&pages=1").wantSent(15, `6`, `7`, `8`, `9`, `10`, `11`)
+	s.follow(t, "?after=beginning&logpages=1").wantSent(15, `6`, `7`, `8`, `9`, `10`, `11`)
 }
 
 // wantLive reads events until the stream is live.

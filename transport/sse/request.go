@@ -105,7 +105,7 @@ func parsePages(query url.Values, req *request) error {
 	if pages := query.Get(wire.PagesParam); pages != "" {
 		n, err := strconv.ParseUint(pages, 10, 31)
 		if err != nil || n == 0 {
-			return badRequest("pages must be a number of pages, or absent")
+			return badRequest("logpages must be a number of pages, or absent")
 		}
 		req.pages = int(n)
 	}
@@ -115,7 +115,7 @@ func parsePages(query url.Values, req *request) error {
 	}
 	p, ok := wire.ParsePage(text)
 	if !ok {
-		return badRequest("page must be the epoch of the log and two seqs, as in c6yis6ymsweyz.512-1024, or absent")
+		return badRequest("logpage must be the epoch of the log and two seqs, as in c6yis6ymsweyz.512-1024, or absent")
 	}
 	if req.limit > 0 || req.boundsOnly {
 		return badRequest("a page has all of its events: it goes with neither limit nor bounds")

@@ -112,7 +112,7 @@ class Follower<Events> {
   /** Follows a stream to its end, and returns the pages with which the server wants the client to go on. */
   async #connect(signal: AbortSignal): Promise<Pages | undefined> {
     let pages: Pages | undefined
-    for await (const frame of this.#open(signal, { after: this.#seen, pages: String(this.#pages || '') })) {
+    for await (const frame of this.#open(signal, { after: this.#seen, logpages: String(this.#pages || '') })) {
       if (signal.aborted) return undefined
       this.#began = Math.min(this.#began, Date.now())
       this.#retry = frame.retry || this.#retry
@@ -134,7 +134,7 @@ class Follower<Events> {
     const [before, asked] = [this.#seen, this.#pages]
     this.#pages = 0 // unless they are right, the stream goes on from here
     for (let page; (page = pageAt(this.#seen, BigInt(size))) && page.to <= BigInt(to); ) {
-      const query = { page: `${page.epoch}.${page.from}-${page.to}` }
+      const query = { logpage: `${page.epoch}.${page.from}-${page.to}` }
       for (const frame of await whole(this.#open(signal, query, 'default'), page, this.#seen)) {
         if (signal.aborted) return false
         this.#pass(frame)

@@ -83,7 +83,7 @@ func TestTheDocumentKnowsTheAnswersOfAHandler(t *testing.T) {
 		{"GET", "/events?heartbeat=loud", "", "400"},
 		{"GET", "/events", "no", "401"},
 		{"GET", "/events?bounds=only", "", "200"},
-		{"GET", "/events?page=other.0-512", "", "404"},
+		{"GET", "/events?logpage=other.0-512", "", "404"},
 		{"GET", "/events", "", "500"}, // below: a response that cannot be streamed
 	} {
 		w := httptest.NewRecorder()

@@ -81,12 +81,12 @@ func formParameters() Object {
 			"schema": Object{"type": "string", "enum": []any{"exact"}},
 		},
 		"GaplessPages": Object{
-			"name": "pages", "in": "query",
+			"name": "logpages", "in": "query",
 			"description": "Ends the stream with cdc.reconnect, which says so, where at least so many whole pages of the log lie before the client: it reads those and comes back.",
 			"schema":      Object{"type": "integer", "format": "int32", "minimum": 1},
 		},
 		"GaplessPage": Object{
-			"name": "page", "in": "query",
+			"name": "logpage", "in": "query",
 			"description": "A page of old events instead of a stream, which caches may keep: an epoch and two seqs, of which the first is a multiple of the size of pages. " +
 				"It goes with filters and data; a position beside it means nothing.",
 			"schema":   Object{"type": "string", "pattern": `^[A-Za-z0-9_~-]{1,64}\.[0-9]+-[0-9]+$`},

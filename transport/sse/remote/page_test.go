@@ -31,7 +31,7 @@ type cache struct {
 
 func (c *cache) RoundTrip(r *http.Request) (*http.Response, error) {
 	key := r.URL.String()
-	if !r.URL.Query().Has("page") {
+	if !r.URL.Query().Has("logpage") {
 		return http.DefaultTransport.RoundTrip(r)
 	}
 	if r.Header.Get("Cache-Control") != "" {
@@ -241,7 +241,7 @@ func TestPagesThatAreOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var failures errorLog
 			l, c := behind(t, s, failures.add)
-			for _, key := range []string{"page=" + epoch + ".5-10"} {
+			for _, key := range []string{"logpage=" + epoch + ".5-10"} {
 				c.pages[s.URL+"?data=exact&"+key] = texts
 			}
 			at, err := l.Read(t.Context(), cdc.Cursor{Epoch: epoch}, 5)
@@ -261,7 +261,7 @@ func TestPagesThatAreOthers(t *testing.T) {
 
 func pageText(t testing.TB, s *endpoint, epoch string, from int) string {
 	t.Helper()
-	response, err := http.Get(fmt.Sprintf("%s?data=exact&page=%s.%d-%d", s.URL, epoch, from, from+5))
+	response, err := http.Get(fmt.Sprintf("%s?data=exact&logpage=%s.%d-%d", s.URL, epoch, from, from+5))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +313,7 @@ func TestPagesOfAServerWithoutThem(t *testing.T) {
 	handler := s.Config.Handler
 	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
-		query.Del("pages")
+		query.Del("logpages")
 		r.URL.RawQuery = query.Encode()
 		handler.ServeHTTP(w, r)
 	})

@@ -54,10 +54,10 @@ const (
 	// PagesParam is the query parameter with which a client says that it takes
 	// pages: its stream ends with [ReconnectData] as soon as at least so many
 	// whole ones lie before it.
-	PagesParam = "pages"
+	PagesParam = "logpages"
 
 	// PageParam is the query parameter that asks for one [Page].
-	PageParam = "page"
+	PageParam = "logpage"
 )
 
 // Params are the names of all parameters that a request can have.
