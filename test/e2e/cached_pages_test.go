@@ -32,6 +32,12 @@ type pageCache struct {
 	hits  int
 }
 
+func (c *pageCache) counts() (asked, hits int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asked, c.hits
+}
+
 // ServeHTTP answers; an open stream holds up nobody.
 func (c *pageCache) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !r.URL.Query().Has("logpage") {
@@ -122,8 +128,8 @@ func TestTheTypeScriptClientTakesPages(t *testing.T) {
 				if want := oneTo(n); !slices.Equal(out.Got, want) || out.Resets > 0 {
 					t.Errorf("got %v, %d resets; want %v", out.Got, out.Resets, want)
 				}
-				if spoil == nil && (len(out.Failures) > 0 || cache.asked != 4 || cache.hits != 4*run) {
-					t.Errorf("run %d: %q, %d pages from the origin, %d from the cache", run, out.Failures, cache.asked, cache.hits)
+				if asked, hits := cache.counts(); spoil == nil && (len(out.Failures) > 0 || asked != 4 || hits != 4*run) {
+					t.Errorf("run %d: %q, %d pages from the origin, %d from the cache", run, out.Failures, asked, hits)
 				}
 				if spoil != nil && !strings.Contains(fmt.Sprint(out.Failures), "the page ") {
 					t.Errorf("run %d: onError was told %q", run, out.Failures)

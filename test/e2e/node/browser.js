@@ -38,7 +38,8 @@ export async function open(url, { cookies } = {}) {
       await page.goto(url)
       return { context, page }
     } catch (err) {
-      if (!String(err).includes('net::')) throw err
+      // A page that could not be loaded becomes an error page, which may come only after the next try has begun.
+      if (!/net::|chrome-error:/.test(String(err))) throw err
     }
   }
 }
