@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"time"
-
-	"github.com/gapless-go/gapless/internal/backoff"
 )
 
 // State says whether a stream is still reading history.
@@ -110,20 +108,11 @@ func (o *FollowOptions) Check() error {
 // The sequence may be ranged over more than once, each time from start.
 func Follow(ctx context.Context, log Log, start Start, opts *FollowOptions) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
-		retry := backoff.Backoff{Min: 200 * time.Millisecond, Max: time.Second}
-		f := &follower{ctx: ctx, log: log, yield: yield, retry: retry}
+		f := &follower{ctx: ctx, yield: yield}
+		f.init(log, opts)
 		err := opts.Check()
-		if opts != nil {
-			f.opts = *opts
-		}
-		if f.opts.Heartbeat == 0 {
-			f.opts.Heartbeat = 15 * time.Second
-		}
-		if f.opts.PageSize == 0 {
-			f.opts.PageSize = 512
-		}
 		if err == nil {
-			err = f.run(start) //nolint:contextcheck // f has the context
+			err = f.proceed(start) //nolint:contextcheck // f has the context
 		}
 		if !errors.Is(err, errLoopLeft) {
 			yield(Batch{Cursor: f.pos, State: f.state}, err)

@@ -15,17 +15,31 @@ type beater interface {
 	// nextOrBeat is Next, or returns errBeat when beat is ready, and has then
 	// consumed nothing of the log.
 	nextOrBeat(ctx context.Context, beat <-chan time.Time) ([]Event, error)
+
+	// nextOrIdle is Next, or returns errIdle instead of waiting.
+	nextOrIdle(ctx context.Context) ([]Event, error)
 }
 
 // next waits for the subscription, but not past the next heartbeat.
 func (f *follower) next() ([]Event, error) {
 	if s, ok := f.sub.(beater); ok {
+		if f.idles {
+			return f.nextOrIdle(s)
+		}
 		return f.nextOrBeat(s)
 	}
 	return f.nextWithin(f.untilBeat())
 }
 
 func (f *follower) untilBeat() time.Duration { return time.Until(f.lastBeat.Add(f.opts.Heartbeat)) }
+
+func (f *follower) nextOrIdle(s beater) ([]Event, error) {
+	events, err := s.nextOrIdle(f.ctx)
+	if err == errIdle && f.untilBeat() <= 0 { //nolint:errorlint // it is never wrapped
+		return nil, errBeat
+	}
+	return events, err
+}
 
 // nextOrBeat leaves the timer alone while events come, and sets it anew when
 // it fires too early: setting a timer costs more than to look at it now and then.

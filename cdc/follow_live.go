@@ -19,6 +19,7 @@ func (f *follower) live() error {
 			err = f.readAll(noEnd)
 		case errors.Is(err, errBeat):
 			err = f.emit(nil)
+		case errors.Is(err, errIdle):
 		case errors.Is(err, ErrLagged):
 			err = f.catchUp()
 		default:

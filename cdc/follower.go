@@ -12,7 +12,7 @@ import (
 var errLoopLeft = errors.New("cdc: consumer left")
 
 // follower is one run of Follow. Reads and heartbeats are what make it long:
-// the handoff itself is run, replay and live.
+// the handoff itself is begin, replay and live.
 type follower struct {
 	ctx   context.Context
 	log   Log
@@ -28,29 +28,54 @@ type follower struct {
 
 	beat   *time.Timer // of nextOrBeat; it fires before the heartbeat is due, or then
 	wait   beatWait    // of nextWithin
+	idles  bool        // next returns errIdle instead of waiting; for a follower of a Hub
 	breaks int         // of subscriptions in a row, see resubscribe
 	retry  backoff.Backoff
 }
 
-func (f *follower) run(start Start) error {
-	err := f.subscribe() // before anything is read: the rest of Follow relies on it
-	if err != nil {
-		return f.final(err)
-	}
-	defer func() { _ = f.sub.Close() }()
-	defer f.endBeats()
-	head, err := f.resolve(start)
-	switch {
-	case err != nil:
-	case f.pos.Seq < head || f.pending != nil:
-		err = f.replay(head)
-	default:
-		err = f.turnLive()
+// proceed follows from start on, or goes on where it was idle. With errIdle it
+// can be called again; every other error is the last.
+func (f *follower) proceed(start Start) error {
+	idle := false
+	defer func() {
+		if !idle { // whatever panicked
+			f.end()
+		}
+	}()
+	var err error
+	if f.sub == nil {
+		err = f.begin(start)
 	}
 	if err == nil {
 		err = f.live()
 	}
+	if idle = errors.Is(err, errIdle); idle {
+		return err
+	}
 	return f.final(err)
+}
+
+// begin subscribes before anything is read: the rest of Follow relies on it.
+func (f *follower) begin(start Start) error {
+	if err := f.subscribe(); err != nil {
+		return err
+	}
+	head, err := f.resolve(start)
+	switch {
+	case err != nil:
+		return err
+	case f.pos.Seq < head || f.pending != nil:
+		return f.replay(head)
+	}
+	return f.turnLive()
+}
+
+// end frees what the follower holds.
+func (f *follower) end() {
+	f.endBeats()
+	if f.sub != nil {
+		_ = f.sub.Close()
+	}
 }
 
 // replay reads the source to the end and turns live. It may also stop at head,

@@ -67,6 +67,7 @@ type Hub struct {
 	moves   uint64        // how often the tail was put elsewhere or verified
 	resets  uint64        // how often the log was replaced
 	reset   *ResetError   // of the last time
+	changes uint64        // how often wake was called
 	changed chan struct{} // closed at the next change; nil while nobody waits
 	subs    map[*hubSubscription]struct{}
 	failing time.Time // since when the reader cannot follow the log; zero while it can
@@ -145,10 +146,19 @@ func (h *Hub) end(why error) {
 
 // wake must be called with mu held.
 func (h *Hub) wake() {
+	h.changes++
 	if h.changed != nil {
 		close(h.changed)
 		h.changed = nil
 	}
+}
+
+// changedLocked is the channel to wait on; mu is held.
+func (h *Hub) changedLocked() <-chan struct{} {
+	if h.changed == nil {
+		h.changed = make(chan struct{})
+	}
+	return h.changed
 }
 
 // Slowest returns the lowest position of the followers of this Hub that have

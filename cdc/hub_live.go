@@ -79,37 +79,58 @@ func (s *hubSubscription) nextOrBeat(ctx context.Context, beat <-chan time.Time)
 	}
 }
 
+// nextOrIdle implements beater.
+func (s *hubSubscription) nextOrIdle(ctx context.Context) ([]Event, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	events, idle, err := s.takeLocked()
+	if idle {
+		err = errIdle
+	}
+	return events, err
+}
+
 // take returns what Next has to return, or the channel to wait on.
 func (s *hubSubscription) take() (events []Event, changed <-chan struct{}, err error) {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	events, idle, err := s.takeLocked()
+	if !idle {
+		return events, nil, err
+	}
+	s.waiting.Store(true)
+	return nil, h.changedLocked(), nil
+}
+
+// takeLocked returns what Next has to return, or that there is nothing.
+func (s *hubSubscription) takeLocked() (events []Event, idle bool, err error) {
+	h := s.hub
 	switch {
 	case s.closed:
-		return nil, nil, ErrClosed
+		return nil, false, ErrClosed
 	case h.tasks.stopped():
-		return nil, nil, h.tasks.why()
+		return nil, false, h.tasks.why()
 	case s.resets != h.resets:
-		return nil, nil, h.reset
+		return nil, false, h.reset
 	case s.moves != h.moves:
 		s.moves, s.at = h.moves, h.tail.end.Seq
-		return nil, nil, nil
+		return nil, false, nil
 	case s.at < h.tail.base.Seq:
 		s.at = h.tail.end.Seq
-		return nil, nil, ErrLagged
+		return nil, false, ErrLagged
 	case s.at < h.tail.end.Seq:
 		page := h.tail.page(s.at, chunkEvents)
 		s.at, s.tag = page.Next, ""
 		if n := len(page.Events); n > 0 && page.Events[n-1].Seq == h.tail.end.Seq {
 			s.tag = h.tail.end.Tag
 		}
-		return page.Events, nil, nil
+		return page.Events, false, nil
 	}
-	if h.changed == nil {
-		h.changed = make(chan struct{})
-	}
-	s.waiting.Store(true)
-	return nil, h.changed, nil
+	return nil, true, nil
 }
 
 // Close implements [Subscription]. A Next that waits is woken together with all
