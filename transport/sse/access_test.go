@@ -191,7 +191,7 @@ func TestCORSThatCannotBeMeant(t *testing.T) {
 		"two headers in one":         {Origins: []string{app}, Headers: []string{"traceparent, x"}},
 		"no header":                  {Origins: []string{app}, Headers: []string{""}},
 	} {
-		if _, err := sse.NewHandler(memlog.New(nil), &sse.Options{CORS: bad}); err == nil {
+		if _, err := newHandler(memlog.New(nil), &sse.Options{CORS: bad}); err == nil {
 			t.Errorf("%s was accepted", name)
 		}
 	}

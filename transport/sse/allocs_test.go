@@ -11,7 +11,6 @@ import (
 
 	"github.com/gapless-go/gapless/cdc"
 	memlog "github.com/gapless-go/gapless/source/mem"
-	"github.com/gapless-go/gapless/transport/sse"
 )
 
 // sink is a client that reads at once: it says when something was flushed.
@@ -31,7 +30,7 @@ func (s *sink) FlushError() error                { s.flushed <- struct{}{}; retu
 func TestALiveFrameAllocatesNothing(t *testing.T) {
 	const streams, events = 100, 200
 	log := memlog.New(nil)
-	handler, err := sse.NewHandler(log, nil)
+	handler, err := newHandler(log, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

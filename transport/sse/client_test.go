@@ -170,7 +170,7 @@ func serve(t testing.TB, log *memlog.Log, opts *sse.Options) *server {
 
 func serveLog(t testing.TB, log cdc.Log, opts *sse.Options) *server {
 	t.Helper()
-	handler, err := sse.NewHandler(log, opts)
+	handler, err := newHandler(log, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,10 +20,10 @@ func TestConformance(t *testing.T) {
 			return memlog.New(nil), nil
 		}},
 		Handler: func(_ context.Context, log cdc.Log) (http.Handler, error) {
-			return sse.NewHandler(log, &sse.Options{Heartbeat: heartbeat, Timeouts: sse.Timeouts{Write: writeTimeout}})
+			return newHandler(log, &sse.Options{Heartbeat: heartbeat, Timeouts: sse.Timeouts{Write: writeTimeout}})
 		},
 		Encoded: func(_ context.Context, log cdc.Log, encode ssetest.Encode) (http.Handler, error) {
-			return sse.NewHandler(log, &sse.Options{Encoder: sse.EncoderFunc(encode)})
+			return newHandler(log, &sse.Options{Encoder: sse.EncoderFunc(encode)})
 		},
 		Heartbeat: heartbeat, WriteTimeout: writeTimeout,
 	})

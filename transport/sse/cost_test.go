@@ -39,12 +39,14 @@ func TestMain(m *testing.M) {
 
 func runCostServer() {
 	log := memlog.New(nil)
-	handler, err := sse.NewHandler(log, &sse.Options{Heartbeat: 10 * time.Minute})
-	if err != nil {
-		panic(err)
-	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /events", handler)
+	for path, park := range map[string]bool{"/events": false, "/parked": true} {
+		handler, err := sse.NewHandler(log, &sse.Options{Heartbeat: 10 * time.Minute, Limits: sse.Limits{Park: park}})
+		if err != nil {
+			panic(err)
+		}
+		mux.Handle("GET "+path, handler)
+	}
 	raw := &rawStreams{}
 	mux.HandleFunc("GET /bare", serveBare)
 	mux.HandleFunc("GET /raw", raw.serve)
@@ -281,23 +283,60 @@ func drainAll(t *testing.T, conns []net.Conn, n int) {
 	wait.Wait()
 }
 
-// TestIdleCost measures the server's memory for one idle stream, against a
-// handler of net/http that does nothing.
+// TestIdleCost measures the server's memory for one idle stream, as the slope
+// between two numbers of streams, against a handler of net/http that does nothing.
 func TestIdleCost(t *testing.T) {
-	streams := 5000
+	few, many := 1000, 18000
 	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil && int(limit.Cur) < streams+100 {
-		streams = int(limit.Cur) - 100
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil && int(limit.Cur) < many+100 {
+		many = int(limit.Cur) - 100
 	}
-	for _, kind := range []struct{ path, marker string }{{"/bare", "\r\n\r\n"}, {"/events", "cdc.live"}} {
-		p := startCostServer(t)
-		p.burst(100)
-		before := p.usage()
-		p.open(streams, kind.path, kind.marker)
-		after := p.usage()
-		each := func(a, b int64) float64 { return float64(a-b) / float64(streams) / 1024 }
-		t.Logf("%s: %.1f KB for each of %d idle streams; of it stacks %.1f, heap %.1f; goroutines %.1f",
-			kind.path, each(after.Resident, before.Resident), streams, each(after.Stacks, before.Stacks),
-			each(after.Heap, before.Heap), float64(after.Goroutines-before.Goroutines)/float64(streams))
+	for path, marker := range map[string]string{"bare": "\r\n\r\n", "events": "cdc.live", "parked": "cdc.live"} {
+		t.Run(path, func(t *testing.T) {
+			p := startCostServer(t)
+			p.burst(100)
+			p.open(few, "/"+path, marker)
+			before := p.settled()
+			p.open(many-few, "/"+path, marker)
+			after := p.settled()
+			each := func(a, b int64) float64 { return float64(a-b) / float64(many-few) / 1024 }
+			t.Logf("%.2f KB for each idle stream from %d to %d; of it stacks %.2f, heap %.2f; goroutines %.1f",
+				each(after.Resident, before.Resident), few, many, each(after.Stacks, before.Stacks),
+				each(after.Heap, before.Heap), float64(after.Goroutines-before.Goroutines)/float64(many-few))
+		})
+	}
+}
+
+// settled is the usage after some collections.
+func (p *costProcess) settled() (u usage) {
+	for range 4 {
+		time.Sleep(500 * time.Millisecond)
+		u = p.usage()
+	}
+	return u
+}
+
+// TestSteadyCost measures the server's CPU time for one frame to one client when
+// an event comes now and then.
+func TestSteadyCost(t *testing.T) {
+	const clients, events, each = 1000, 100, 100 * time.Millisecond
+	for range 3 {
+		for _, path := range []string{"/events", "/parked"} {
+			p := startCostServer(t)
+			conns := p.open(clients, path, "cdc.live")
+			var wait sync.WaitGroup
+			for _, conn := range conns {
+				wait.Go(func() { drain(t, conn, `data: {"cur`, events) })
+			}
+			before := p.usage().CPU
+			for range events {
+				p.burst(1)
+				time.Sleep(each)
+			}
+			wait.Wait()
+			cost := (p.usage().CPU - before) / (clients * events)
+			t.Logf("%s: %d ns of server CPU a frame at %v an event to %d clients", path, cost.Nanoseconds(), each, clients)
+			p.stop()
+		}
 	}
 }

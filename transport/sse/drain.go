@@ -24,7 +24,7 @@ func (h *Handler) Drain(ctx context.Context, window time.Duration) error {
 		if window > 0 {
 			s.endAfter(rand.N(window), EndDrain)
 		} else {
-			s.cancel(&endError{EndDrain})
+			s.stop(&endError{EndDrain})
 		}
 	}
 	select {
@@ -33,7 +33,7 @@ func (h *Handler) Drain(ctx context.Context, window time.Duration) error {
 	case <-ctx.Done():
 	}
 	for _, s := range h.startDraining() {
-		s.cancel(&endError{EndDrain})
+		s.stop(&endError{EndDrain})
 		s.out.hurry()
 	}
 	return context.Cause(ctx)
@@ -68,6 +68,9 @@ func (h *Handler) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	err := h.Drain(ctx, 0)
+	if h.lot != nil {
+		h.lot.close() // each stream that has not ended has a goroutine that ends it
+	}
 	if h.ownsHub {
 		_ = h.hub.Close() // returns nil
 	}

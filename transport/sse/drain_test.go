@@ -20,7 +20,7 @@ func TestShutdownWithManyStreams(t *testing.T) {
 	const clients = 1000
 	log := memlog.New(nil)
 	receipt := appendData(t, log, `1`)
-	handler, err := sse.NewHandler(log, nil)
+	handler, err := newHandler(log, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func forms(t *testing.T, log cdc.Log, grant sse.Grant) map[string]*sse.Handler {
 	for name, opts := range map[string]sse.Options{"envelope": {}, "payload": {Encoder: sse.Payload}, "compat": {Compat: true}, "a short replay": {Replay: sse.Replay{Max: 7}}} {
 		opts.Authorize = func(*http.Request) (sse.Grant, error) { return grant, nil }
 		opts.Timeouts.Write = -1
-		handler, err := sse.NewHandler(log, &opts)
+		handler, err := newHandler(log, &opts)
 		if err != nil {
 			t.Fatal(err)
 		}

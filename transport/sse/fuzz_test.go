@@ -54,7 +54,7 @@ func FuzzFrame(f *testing.F) {
 		if _, err := log.Append(t.Context(), cdc.Event{ID: id, Topic: topic, Type: typ, Key: key, Data: data}); err != nil {
 			t.Skip() // no log holds it
 		}
-		handler, err := sse.NewHandler(log, &sse.Options{Timeouts: sse.Timeouts{Write: -1}, EventName: func(e cdc.Event) string { return e.Type }})
+		handler, err := newHandler(log, &sse.Options{Timeouts: sse.Timeouts{Write: -1}, EventName: func(e cdc.Event) string { return e.Type }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func FuzzFrame(f *testing.F) {
 func FuzzRequest(f *testing.F) {
 	log := memlog.New(nil)
 	appendData(f, log, `1`, `2`, `3`)
-	handler, err := sse.NewHandler(log, &sse.Options{Timeouts: sse.Timeouts{Write: -1}})
+	handler, err := newHandler(log, &sse.Options{Timeouts: sse.Timeouts{Write: -1}})
 	if err != nil {
 		f.Fatal(err)
 	}

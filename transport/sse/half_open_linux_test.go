@@ -67,7 +67,7 @@ func TestHalfOpenConnection(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			peer := newNetwork(t)
-			handler, err := sse.NewHandler(memlog.New(nil), &sse.Options{Heartbeat: heartbeat, Timeouts: sse.Timeouts{Write: writeTimeout}})
+			handler, err := newHandler(memlog.New(nil), &sse.Options{Heartbeat: heartbeat, Timeouts: sse.Timeouts{Write: writeTimeout}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -24,6 +24,7 @@ type Handler struct {
 	exact   *ring // frames for ?data=exact
 
 	counts counts // for Status
+	lot    *lot   // of parked streams; nil without Limits.Park
 
 	mu       sync.Mutex
 	arriving map[*stream]struct{} // before they are served or turned away
@@ -47,13 +48,16 @@ func NewHandler(log cdc.Log, opts *Options) (*Handler, error) {
 	h.exact = h.newRing(framer{encoder: envelope{base64: true, meta: true}})
 	if hub, ok := log.(*cdc.Hub); ok {
 		h.hub = hub
-		return h, nil
+	} else {
+		hub, err := cdc.NewHub(log, h.hubOptions())
+		if err != nil {
+			return nil, fmt.Errorf("sse: Options.Hub: %w", err)
+		}
+		h.hub, h.ownsHub = hub, true
 	}
-	hub, err := cdc.NewHub(log, h.hubOptions())
-	if err != nil {
-		return nil, fmt.Errorf("sse: Options.Hub: %w", err)
+	if o.Limits.Park {
+		h.lot = newLot(h.hub)
 	}
-	h.hub, h.ownsHub = hub, true
 	return h, nil
 }
 
@@ -100,7 +104,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := &stream{h: h}
 	s.heartbeat = h.opts.Heartbeat - rand.N(h.opts.Heartbeat/5+1)
 	s.out = writer{w: w, control: http.NewResponseController(w), timeout: h.opts.Timeouts.Write, silence: s.heartbeat}
-	defer s.out.close()
+	handedOver := false
+	defer func() {
+		if !handedOver {
+			s.out.close()
+		}
+	}()
 	h.arrive(s)
 	defer h.arrived(s)
 	err := h.admit(s, r)
@@ -111,7 +120,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodHead || s.request.boundsOnly:
 		err = h.answerBounds(w, r)
 	default:
-		err = s.open(r)
+		handedOver, err = s.open(r)
 	}
 	if p, ok := errors.AsType[*problem](err); ok {
 		if hasBody(r) { // net/http reads it first

@@ -177,11 +177,11 @@ func TestOptions(t *testing.T) {
 		{"compat and encoder", log, sse.Options{Compat: true, Encoder: sse.Envelope}, "its own envelope"},
 	}
 	for _, test := range tests {
-		if _, err := sse.NewHandler(test.log, &test.opts); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := newHandler(test.log, &test.opts); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v, want %q", test.name, err, test.want)
 		}
 	}
-	h, err := sse.NewHandler(hub, nil)
+	h, err := newHandler(hub, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

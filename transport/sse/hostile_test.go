@@ -32,7 +32,7 @@ func TestHostileRequests(t *testing.T) {
 	for _, text := range hostile {
 		appendData(t, events, text)
 	}
-	handler, err := sse.NewHandler(events, &sse.Options{Limits: sse.Limits{Streams: 100}})
+	handler, err := newHandler(events, &sse.Options{Limits: sse.Limits{Streams: 100}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func TestSilenceOutlivesDeadlines(t *testing.T) {
 
 func testSilence(t *testing.T, h2 bool, timeout time.Duration) {
 	log := memlog.New(nil)
-	handler, err := sse.NewHandler(log, &sse.Options{Heartbeat: 3 * time.Second, Timeouts: sse.Timeouts{Write: timeout}})
+	handler, err := newHandler(log, &sse.Options{Heartbeat: 3 * time.Second, Timeouts: sse.Timeouts{Write: timeout}})
 	if err != nil {
 		t.Fatal(err)
 	}

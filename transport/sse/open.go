@@ -9,9 +9,10 @@ import (
 	"github.com/gapless-go/gapless/transport/sse/internal/wire"
 )
 
-// open sends the headers and serves the stream. The error is a *problem, or a
+// open sends the headers and serves the stream, or hands it over to a goroutine
+// of its own, after which it must not be touched. The error is a *problem, or a
 // *writeError if the client may not have got all of what was sent.
-func (s *stream) open(r *http.Request) (err error) {
+func (s *stream) open(r *http.Request) (handedOver bool, err error) {
 	header := s.out.w.Header()
 	streamHeaders(header)
 	if s.out.reused = s.request.limit > 0; !s.out.reused && r.ProtoMajor == 1 {
@@ -21,8 +22,17 @@ func (s *stream) open(r *http.Request) (err error) {
 	if err = s.out.start(); err != nil {
 		header.Del("Connection")
 		header.Del("X-Accel-Buffering")
-		return err
+		return false, err
 	}
+	s.remote, s.opened = r.RemoteAddr, time.Now()
+	if s.parkable(r) {
+		return s.openParkable(r)
+	}
+	return false, s.serve(r)
+}
+
+// serve serves the stream until it ends.
+func (s *stream) serve(r *http.Request) (err error) {
 	inGoodOrder := endWithReset(r)
 	defer func() {
 		if err == nil {
@@ -31,19 +41,30 @@ func (s *stream) open(r *http.Request) (err error) {
 	}()
 	s.ctx, s.cancel = context.WithCancelCause(r.Context())
 	defer s.cancel(nil)
-	s.remote, s.opened = r.RemoteAddr, time.Now()
-	if s.rejection == "" {
-		s.rejection = s.h.enter(s)
-	}
-	if s.rejection != "" {
+	if !s.entered() {
 		return s.reject()
 	}
 	reason := EndLog // if foreign code panics
 	defer func() { s.h.leave(s, reason) }()
-	s.h.counts.opened.Add(1)
-	observe(s.h, "Observer.StreamOpened", s.h.opts.Observer.StreamOpened, StreamOpened{Remote: s.remote, Start: s.request.start, Filter: s.filter})
+	s.observeOpened()
+	if s.h.lot != nil {
+		s.h.counts.unparkable.Add(1)
+	}
 	reason = s.run()
 	return s.out.failure()
+}
+
+// entered reports whether the stream is to be served.
+func (s *stream) entered() bool {
+	if s.rejection == "" {
+		s.rejection = s.h.enter(s)
+	}
+	return s.rejection == ""
+}
+
+func (s *stream) observeOpened() {
+	s.h.counts.opened.Add(1)
+	observe(s.h, "Observer.StreamOpened", s.h.opts.Observer.StreamOpened, StreamOpened{Remote: s.remote, Start: s.request.start, Filter: s.filter})
 }
 
 // outliveReadTimeout lifts the read deadline where it is that of the server: it

@@ -109,6 +109,20 @@ type Limits struct {
 	// FrameBytes bounds the memory for encoded frames that streams share. 0
 	// means 4 MiB.
 	FrameBytes int
+
+	// Park lets a stream over HTTP/1.1 without TLS keep no goroutine and no
+	// buffer while nothing is sent on it, which makes an idle stream cost a few
+	// KB; what is sent stays the same. The Handler takes over the connection and
+	// returns from ServeHTTP when the stream begins. So:
+	//   - Close must be called before [http.Server.Shutdown], which does not
+	//     know of these streams any more, nor does [http.Server.Close];
+	//   - a middleware sees the request end when its stream begins: one that
+	//     counts or logs requests, or limits them, does it too early;
+	//   - a panic of the log is an error that OnError is told.
+	// A stream is served as without Park over TLS, HTTP/1.0 and HTTP/2, with
+	// ?limit=, where a middleware wraps the [http.ResponseWriter] or gives the
+	// request a deadline: [Status].Unparkable counts them.
+	Park bool
 }
 
 // Replay is how streams read history.

@@ -24,7 +24,7 @@ func (downLog) Bounds(context.Context) (cdc.Bounds, error) {
 
 func TestStoreDownAtStart(t *testing.T) {
 	var told errorLog
-	handler, err := sse.NewHandler(downLog{memlog.New(nil)}, &sse.Options{OnError: told.add})
+	handler, err := newHandler(downLog{memlog.New(nil)}, &sse.Options{OnError: told.add})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestErrorsOfTheLogAreNotSent(t *testing.T) {
 
 func TestStoreDoesNotAnswer(t *testing.T) {
 	log := &hangingLog{Log: memlog.New(nil)}
-	handler, err := sse.NewHandler(log, &sse.Options{Timeouts: sse.Timeouts{Start: 20 * time.Millisecond}})
+	handler, err := newHandler(log, &sse.Options{Timeouts: sse.Timeouts{Start: 20 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -279,7 +279,7 @@ func TestPagesOfSharedCaches(t *testing.T) {
 		"a negative size":       {Pages: sse.Pages{Size: -1}},
 		"a negative age":        {Pages: sse.Pages{MaxAge: -1}},
 	} {
-		if _, err := sse.NewHandler(memlog.New(nil), opts); err == nil || !strings.Contains(err.Error(), "Options.Pages.") {
+		if _, err := newHandler(memlog.New(nil), opts); err == nil || !strings.Contains(err.Error(), "Options.Pages.") {
 			t.Errorf("%s: error %v, want one that names the option", name, err)
 		}
 	}

@@ -129,7 +129,7 @@ func TestMethods(t *testing.T) {
 }
 
 func TestUnstreamableResponse(t *testing.T) {
-	handler, err := sse.NewHandler(memlog.New(nil), nil)
+	handler, err := newHandler(memlog.New(nil), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

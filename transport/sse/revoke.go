@@ -19,7 +19,7 @@ func (h *Handler) EndStreams(match func(user string) bool) int {
 	n := 0
 	for _, s := range open {
 		if match(s.user) {
-			s.cancel(&endError{EndRevoked})
+			s.stop(&endError{EndRevoked})
 			n++
 		}
 	}

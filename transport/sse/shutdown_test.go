@@ -104,7 +104,7 @@ func timeShutdown(t *testing.T, server *http.Server) time.Duration {
 func serveTwice(t *testing.T, log *memlog.Log) (servers [2]*http.Server, addrs [2]string) {
 	t.Helper()
 	for i := range servers {
-		handler, err := sse.NewHandler(log, nil)
+		handler, err := newHandler(log, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,6 +23,7 @@ type StreamStatus struct {
 	Events   uint64 // sent: the operating system has them, and the client perhaps not yet
 	Replayed uint64 // of them, while it was replaying
 	Bytes    uint64 // sent in frames of events
+	Parked   bool   // it has no goroutine at this moment
 }
 
 func (s *stream) now() StreamStatus {
@@ -34,6 +35,7 @@ func (s *stream) now() StreamStatus {
 	if s.status.live.Load() {
 		one.State = cdc.Live
 	}
+	one.Parked = s.isParked()
 	return one
 }
 
@@ -43,6 +45,12 @@ type Status struct {
 	Max      int    // Limits.Streams: how many can be open; 0 is no limit
 	Draining bool   // whoever comes is told to reconnect, since Drain or Close
 	Opened   uint64 // streams that were admitted
+
+	// With Limits.Park, Parked is how many of the open streams have no
+	// goroutine at this moment, and Unparkable how many of those that were
+	// admitted are, or were, served as without it.
+	Parked     int
+	Unparkable uint64
 
 	// Events and Bytes were sent, that is, written: the operating system has
 	// them, and only the clients know what they have received. Replayed is how
@@ -80,6 +88,9 @@ func (h *Handler) Status() Status {
 		status.Events += s.status.events.Load()
 		status.Replayed += s.status.replayed.Load()
 		status.Bytes += s.status.bytes.Load()
+		if s.isParked() {
+			status.Parked++
+		}
 	}
 	return status
 }
@@ -103,7 +114,7 @@ const (
 
 // counts are what a Handler remembers of the past.
 type counts struct {
-	opened atomic.Uint64
+	opened, unparkable atomic.Uint64
 
 	mu                      sync.Mutex
 	events, replayed, bytes uint64 // of streams that have ended
@@ -114,7 +125,7 @@ type counts struct {
 }
 
 func (c *counts) fill(s *Status) {
-	s.Opened = c.opened.Load()
+	s.Opened, s.Unparkable = c.opened.Load(), c.unparkable.Load()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.Events, s.Replayed, s.Bytes = c.events, c.replayed, c.bytes

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -36,12 +37,15 @@ type stream struct {
 	opened    time.Time
 
 	ctx    context.Context
-	cancel context.CancelCauseFunc // by anyone
+	cancel context.CancelCauseFunc // by anyone, as a part of stop
+	parked *parked                 // nil: the stream is served by its handler
 	timer  *time.Timer             // for the start, then for the end; nil if it has none
 
 	revocations []func(user string) bool // while it arrives; guarded by Handler.mu
 
 	pages        *wire.PagesData // with which the client goes on
+	start        cdc.Start       // of the next follow
+	follower     *cdc.Follower   // of a stream that can be parked; nil before it begins
 	pos          cdc.Cursor      // everything up to here was sent or did not match
 	sent         cdc.Cursor      // position of the last id; the tag may be missing
 	helloSent    bool
@@ -58,11 +62,24 @@ type stream struct {
 
 // run follows the log until the client, the server or the log ends it.
 func (s *stream) run() EndReason {
-	start := s.request.start
-	s.timer = s.endAfter(s.h.opts.Timeouts.Start, EndStartTimeout)
+	s.begin()
 	defer s.stopTimer()
+	return s.end(s.proceed())
+}
+
+func (s *stream) begin() {
+	s.start = s.request.start
+	s.timer = s.endAfter(s.h.opts.Timeouts.Start, EndStartTimeout)
+}
+
+// proceed follows the log until the stream ends; the error says why. It is nil
+// if a stream that can be parked has nothing to send: it goes on by another call.
+func (s *stream) proceed() error {
 	for {
-		err := s.follow(start)
+		err := s.follow()
+		if err == nil {
+			return nil
+		}
 		reset, ok := errors.AsType[*cdc.ResetError](err)
 		if ok && s.resets >= maxResets {
 			err = fmt.Errorf("sse: %d resets in a row: %w", s.resets, err)
@@ -70,16 +87,24 @@ func (s *stream) run() EndReason {
 		}
 		if ok {
 			err = s.reset(reset)
-			start = cdc.After(reset.Resume)
+			s.start, s.follower = cdc.After(reset.Resume), nil
 		}
 		if err != nil {
-			return s.end(err)
+			return err
 		}
 	}
 }
 
 func (s *stream) endAfter(d time.Duration, reason EndReason) *time.Timer {
-	return time.AfterFunc(d, func() { s.cancel(&endError{reason}) })
+	return time.AfterFunc(d, func() { s.stop(&endError{reason}) })
+}
+
+// stop ends the stream. Anyone may call it.
+func (s *stream) stop(why error) {
+	s.cancel(why)
+	if s.parked != nil {
+		s.wake()
+	}
 }
 
 func (s *stream) stopTimer() {
@@ -89,10 +114,10 @@ func (s *stream) stopTimer() {
 	}
 }
 
-// follow serves the client from start on. The error is never nil.
-func (s *stream) follow(start cdc.Start) error {
-	opts := s.h.opts.follow(s.filter, s.heartbeat)
-	for b, err := range cdc.Follow(s.ctx, s.h.hub, start, opts) {
+// follow serves the client from start on, or goes on where its follower is. The
+// error is nil if that is idle.
+func (s *stream) follow() error {
+	for b, err := range s.batches() {
 		if err == nil {
 			err = s.batch(b)
 		}
@@ -103,7 +128,18 @@ func (s *stream) follow(start cdc.Start) error {
 			return err
 		}
 	}
-	return nil // Follow ends with an error
+	return nil
+}
+
+func (s *stream) batches() iter.Seq2[cdc.Batch, error] {
+	opts := s.h.opts.follow
+	if s.parked == nil {
+		return cdc.Follow(s.ctx, s.h.hub, s.start, opts(s.filter, s.heartbeat))
+	}
+	if s.follower == nil {
+		s.follower = s.h.hub.Follower(s.start, opts(s.filter, s.heartbeat))
+	}
+	return s.follower.Batches(s.ctx)
 }
 
 // batch sends one step of the stream.

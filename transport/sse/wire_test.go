@@ -49,7 +49,7 @@ func (w *wire) noted() (writes []string, deadlines int) {
 func serveWired(t *testing.T, opts *sse.Options) (*server, func() *wire) {
 	t.Helper()
 	log := memlog.New(nil)
-	handler, err := sse.NewHandler(log, opts)
+	handler, err := newHandler(log, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
 // TestBeatsAndAgesAreJittered follows 40 streams in virtual time.
 func TestBeatsAndAgesAreJittered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		handler, err := sse.NewHandler(memlog.New(nil), &sse.Options{Heartbeat: 10 * time.Second, Limits: sse.Limits{Age: time.Hour}})
+		handler, err := newHandler(memlog.New(nil), &sse.Options{Heartbeat: 10 * time.Second, Limits: sse.Limits{Age: time.Hour}})
 		if err != nil {
 			t.Fatal(err)
 		}

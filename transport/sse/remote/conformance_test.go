@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,9 @@ type logOfOrigin struct {
 // openWithOrigin opens a log that reads from pages of that size; 0 is none.
 func openWithOrigin(pageSize int) (cdc.Log, error) {
 	origin := memlog.New(nil)
-	handler, err := sse.NewHandler(origin, &sse.Options{Retry: 10 * time.Millisecond, Pages: sse.Pages{Size: pageSize}})
+	opts := &sse.Options{Retry: 10 * time.Millisecond, Pages: sse.Pages{Size: pageSize}}
+	opts.Limits.Park = os.Getenv("GAPLESS_SSE_PARK") != ""
+	handler, err := sse.NewHandler(origin, opts)
 	if err != nil {
 		return nil, err
 	}

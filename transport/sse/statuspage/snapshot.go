@@ -40,6 +40,7 @@ type streams struct {
 	Replaying int                   `json:"replaying"`
 	Live      int                   `json:"live"`    // everything was sent, or will be at once
 	Waiting   int                   `json:"waiting"` // they were live, and the log is away
+	Parked    int                   `json:"parked"`  // of the open ones: they have no goroutine at this moment
 	Opened    uint64                `json:"opened"`
 	Ended     counts[sse.EndReason] `json:"ended"`
 	Refused   counts[sse.EndReason] `json:"refused"`
@@ -131,7 +132,7 @@ func (p *page) snapshot(now time.Time, log logged, hub cdc.HubStatus) snapshot {
 	s := snapshot{
 		Time: now.UTC(), Started: p.started.UTC(), Log: log, Workers: p.watch.workers,
 		Streams: streams{
-			Open: status.Open, Max: status.Max, Draining: status.Draining, Opened: status.Opened,
+			Open: status.Open, Max: status.Max, Draining: status.Draining, Parked: status.Parked, Opened: status.Opened,
 			Ended: orEmpty(status.Ended), Refused: orEmpty(status.Refused),
 		},
 		Sent: sent{Events: status.Events, Replayed: status.Replayed, Bytes: status.Bytes},

@@ -210,7 +210,8 @@ function drawStreams(d) {
   const shown = d.list.length;
   const some = shown < s.open ? `${count(shown)} of ${count(s.open)}, most to send first · ` : '';
   const lag = d.lag ? `${count(d.lag.behind)} with events to send, median ${big(d.lag.median)}` : 'the log is away: what is still to be sent is not known';
-  put('listnote', s.open === 0 ? '' : some + lag);
+  const parked = s.parked > 0 ? ` · ${count(s.parked)} parked` : '';
+  put('listnote', s.open === 0 ? '' : some + lag + parked);
   $('sentnote').hidden = s.open === 0;
   $('split').replaceChildren(...[['live', s.live], ['replay', s.replaying + s.waiting], ['', s.starting]].filter(([, n]) => n > 0).map(([name, n]) => {
     const part = element('i', name);
