@@ -114,17 +114,13 @@ func (s *stream) openPage(r *http.Request) (err error) {
 	s.ctx, s.cancel = context.WithCancelCause(r.Context())
 	defer s.cancel(nil)
 	s.remote, s.opened, s.out.reused = r.RemoteAddr, time.Now(), true
-	if s.rejection == "" {
-		s.rejection = s.h.enter(s)
-	}
-	if s.rejection != "" {
+	if !s.entered() {
 		s.observeEnd(s.rejection, false)
 		return &problem{Status: http.StatusServiceUnavailable, Title: "Not now", Detail: "come back later"}
 	}
 	reason := EndLog // if foreign code panics
 	defer func() { s.h.leave(s, reason) }()
-	s.h.counts.opened.Add(1)
-	observe(s.h, "Observer.StreamOpened", s.h.opts.Observer.StreamOpened, StreamOpened{Remote: s.remote, Start: s.request.start, Filter: s.filter})
+	s.observeOpened()
 	if !s.expires.IsZero() {
 		s.timer = s.endAfter(time.Until(s.expires), s.expiry)
 		defer s.stopTimer()

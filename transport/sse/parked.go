@@ -53,7 +53,6 @@ func (s *stream) parkable(r *http.Request) bool {
 func (s *stream) openParkable(r *http.Request) (handedOver bool, err error) {
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
 	s.parked = &parked{fd: -1}
-	s.parked.state.Store(running)
 	if !s.entered() {
 		defer s.cancel(nil)
 		return false, s.reject()
