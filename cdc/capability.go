@@ -34,8 +34,9 @@ type Appender interface {
 	// log, whatever the arguments hold. The arguments are copied before it
 	// returns. An event whose ID the log still holds is not added again: its
 	// seq is that of the first. An append of nothing is no error and changes
-	// nothing; its receipt has no seqs and is no duplicate. [ErrUnknownOutcome] wraps a failure that may
-	// have come after the commit. See [CheckAppend] for what is refused.
+	// nothing; its receipt has no seqs and is no duplicate. [ErrUnknownOutcome]
+	// wraps a failure that may have come after the commit. See [CheckAppend] for
+	// what is refused.
 	Append(ctx context.Context, events ...Event) (Receipt, error)
 }
 

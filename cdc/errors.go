@@ -69,6 +69,21 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("cdc: event %d is %d bytes, the limit is %d: store the payload elsewhere and append a reference, or raise MaxEventBytes", e.Index, e.Size, e.Max)
 }
 
+// BatchTooLargeError refuses one Append of more events or bytes than the log can
+// store all or none in one step. Nothing was appended.
+type BatchTooLargeError struct {
+	Events, MaxEvents int
+	Bytes, MaxBytes   int // by Event.Size, together; Bytes is 0 if the events are too many
+}
+
+// Error names the limit and what to do.
+func (e *BatchTooLargeError) Error() string {
+	if e.Bytes > e.MaxBytes {
+		return fmt.Sprintf("cdc: the events are %d bytes together, the limit is %d: append them in several calls", e.Bytes, e.MaxBytes)
+	}
+	return fmt.Sprintf("cdc: %d events in one call, the limit is %d: append them in several calls", e.Events, e.MaxEvents)
+}
+
 // InvalidEventError refuses an event that some store or transport could not
 // carry. Nothing was appended.
 type InvalidEventError struct {

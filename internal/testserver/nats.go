@@ -28,7 +28,7 @@ func StartNATS(tb testing.TB, path string, args ...string) *NATS {
 			Missing(tb, "nats", err.Error())
 		}
 	}
-	port := strconv.Itoa(freePort(tb))
+	port := strconv.Itoa(FreePort(tb))
 	n := &NATS{URL: "nats://127.0.0.1:" + port, Dir: tb.TempDir(), tb: tb}
 	n.args = append([]string{path, "-a", "127.0.0.1", "-p", port, "-js", "-sd", n.Dir}, args...)
 	tb.Cleanup(n.Kill)

@@ -21,7 +21,7 @@ func StartNATSCluster(tb testing.TB, path string, args ...string) *NATSCluster {
 	c := &NATSCluster{}
 	var ports [3]int
 	for to := range ports {
-		ports[to] = freePort(tb)
+		ports[to] = FreePort(tb)
 		for from := range ports {
 			if from != to {
 				c.links[from][to] = StartProxy(tb, ports[to])

@@ -127,8 +127,8 @@ func (p *process) waitReady(tb testing.TB, name string, ready func() bool) bool 
 	return true
 }
 
-// freePort returns a loopback TCP port that was free a moment ago.
-func freePort(tb testing.TB) int {
+// FreePort returns a loopback TCP port that was free a moment ago.
+func FreePort(tb testing.TB) int {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -136,6 +136,12 @@ func freePort(tb testing.TB) int {
 	}
 	defer func() { _ = l.Close() }() // only frees it
 	return l.Addr().(*net.TCPAddr).Port
+}
+
+// FreeAddr returns a loopback TCP address that was free a moment ago.
+func FreeAddr(tb testing.TB) string {
+	tb.Helper()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(tb)))
 }
 
 // program finds the first of the named programs in PATH or in one of the
@@ -157,7 +163,7 @@ func program(name string, folders ...string) (string, error) {
 func startOnFreePort(tb testing.TB, name string, start func(testing.TB, int) *process) (int, *process) {
 	tb.Helper()
 	for range portTries {
-		port := freePort(tb)
+		port := FreePort(tb)
 		if p := start(tb, port); p != nil {
 			return port, p
 		}

@@ -88,7 +88,7 @@ func StartRedisCluster(tb testing.TB, n, replicas int) []*Redis {
 	for range n * (1 + replicas) {
 		node := &Redis{tb: tb, program: "redis-server", Dir: tb.TempDir()}
 		node.configure = func(port string) []string {
-			return node.base(port, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(freePort(tb)), "--cluster-node-timeout", "2000")
+			return node.base(port, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(FreePort(tb)), "--cluster-node-timeout", "2000")
 		}
 		node.startFresh()
 		nodes = append(nodes, node)
@@ -129,7 +129,7 @@ func (r *Redis) startFresh() {
 		}
 	})
 	for range portTries {
-		port := strconv.Itoa(freePort(r.tb))
+		port := strconv.Itoa(FreePort(r.tb))
 		r.Addr = net.JoinHostPort("127.0.0.1", port)
 		r.args = r.configure(port)
 		if r.start() {

@@ -27,7 +27,7 @@ const (
 // A message that is not acknowledged is sent again. An error that wraps
 // [cdc.ErrUnknownOutcome] means that none was acknowledged in time; any other
 // error means that nothing was appended. A retry is safe for events with IDs.
-// More than [MaxBatchEvents] or [MaxBatchBytes] are a [*BatchTooLargeError].
+// More than [MaxBatchEvents] or [MaxBatchBytes] are a [*cdc.BatchTooLargeError].
 func (l *Log) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, error) {
 	return call(ctx, &l.handle, "append", func(ctx context.Context) (cdc.Receipt, error) {
 		if err := cdc.CheckAppend(events, l.opts.MaxEventBytes); err != nil {
@@ -66,13 +66,17 @@ type message struct {
 	value     []byte
 }
 
+func tooLarge(events []cdc.Event, bytes int) error {
+	return &cdc.BatchTooLargeError{Events: len(events), MaxEvents: MaxBatchEvents, Bytes: bytes, MaxBytes: MaxBatchBytes}
+}
+
 func (l *Log) newAppending(events []cdc.Event) (*appending, error) {
 	a := &appending{log: l, epoch: l.remembered().Epoch, found: map[string]uint64{}}
 	bytes, seen := 0, map[string]bool{}
 	for i := range events {
 		e := &events[i]
 		if bytes += e.Size(); bytes > MaxBatchBytes {
-			return nil, &BatchTooLargeError{Events: len(events), Bytes: bytes}
+			return nil, tooLarge(events, bytes)
 		}
 		t := token(e.ID)
 		a.order = append(a.order, t)
@@ -90,7 +94,7 @@ func (l *Log) newAppending(events []cdc.Event) (*appending, error) {
 		a.msgs = append(a.msgs, message{e.ID, t, value})
 	}
 	if len(a.msgs) > MaxBatchEvents {
-		return nil, &BatchTooLargeError{Events: len(events)}
+		return nil, tooLarge(events, 0)
 	}
 	return a, nil
 }

@@ -23,16 +23,16 @@ type mark struct {
 // for that of an append: the next look checks the last of them.
 type marks struct{ seen, acked mark }
 
-func (h *handle) marked() marks {
+func (h *handle) currentMarks() marks {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.marks
 }
 
-// passed moves the mark to the end of a page whose first message is the cursor's
-// own, with its tag. It reports whether that was at or behind the mark, so that
-// it need not be looked for.
-func (h *handle) passed(after cdc.Cursor, events []cdc.Event) bool {
+// advanceMark moves the mark to the end of a page whose first message is the
+// cursor's own, with its tag. It reports whether that was at or behind the mark,
+// so that it need not be looked for.
+func (h *handle) advanceMark(after cdc.Cursor, events []cdc.Event) bool {
 	if len(events) == 0 || after.Tag == "" || events[0].Seq != after.Seq || events[0].Tag() != after.Tag {
 		return false
 	}
@@ -47,9 +47,9 @@ func (h *handle) passed(after cdc.Cursor, events []cdc.Event) bool {
 	return true
 }
 
-// lost reports whether the stream went back behind a mark, and moves the marks to
-// its end otherwise. Only another message in its place is a proof.
-func (h *handle) lost(ctx context.Context, known marks, b cdc.Bounds, end time.Time) (bool, error) {
+// wentBack reports whether the stream went back behind a mark, and moves the marks
+// to its end otherwise. Only another message in its place is a proof.
+func (h *handle) wentBack(ctx context.Context, known marks, b cdc.Bounds, end time.Time) (bool, error) {
 	for _, m := range []mark{known.seen, known.acked} {
 		switch {
 		case m.epoch != b.Epoch, m.seq <= b.Floor:
@@ -59,7 +59,7 @@ func (h *handle) lost(ctx context.Context, known marks, b cdc.Bounds, end time.T
 		case m.seq == b.Last && m.at.Equal(end):
 			continue
 		}
-		if same, err := h.has(ctx, m); err != nil || !same {
+		if same, err := h.isStored(ctx, m); err != nil || !same {
 			return err == nil, err
 		}
 	}
@@ -71,9 +71,9 @@ func (h *handle) lost(ctx context.Context, known marks, b cdc.Bounds, end time.T
 	return false, nil
 }
 
-// has asks the stream's leader for the message. One that was removed since is no
-// sign: it is below the floor, or a hole.
-func (h *handle) has(ctx context.Context, m mark) (bool, error) {
+// isStored asks the stream's leader for the message. One that was removed since is
+// no sign that the stream went back: it is below the floor, or a hole.
+func (h *handle) isStored(ctx context.Context, m mark) (bool, error) {
 	stored, found, err := h.stored(ctx, m.seq, "")
 	switch {
 	case err != nil || !found:
@@ -84,9 +84,9 @@ func (h *handle) has(ctx context.Context, m mark) (bool, error) {
 	return m.at.Equal(stored.Time.Truncate(time.Microsecond)), nil
 }
 
-// anew gives a stream that went back another epoch. Two processes that do so at
+// replaceEpoch gives a stream that went back another epoch. Two processes that do so at
 // once change it twice, which costs a reader a second reset.
-func (h *handle) anew(ctx context.Context, config jetstream.StreamConfig) (cdc.Bounds, error) {
+func (h *handle) replaceEpoch(ctx context.Context, config jetstream.StreamConfig) (cdc.Bounds, error) {
 	if _, err := h.js.UpdateStream(ctx, withEpoch(config, cdc.NewEpoch())); err != nil {
 		return cdc.Bounds{}, err
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/gapless-go/gapless/cdc"
 )
 
-// What one Append may hold at most. More is a [*BatchTooLargeError].
+// What one Append may hold at most. More is a [*cdc.BatchTooLargeError].
 const (
 	// MaxBatchEvents is what the server takes in one atomic batch.
 	MaxBatchEvents = 1000

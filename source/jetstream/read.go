@@ -48,7 +48,7 @@ func (h *handle) read(ctx context.Context, after cdc.Cursor, limit, maxBytes int
 	if err != nil {
 		return cdc.Page{}, h.unanswered(ctx, err)
 	}
-	b, err := h.current(ctx, after, h.passed(after, events))
+	b, err := h.current(ctx, after, h.advanceMark(after, events))
 	if err != nil {
 		return cdc.Page{}, err
 	}
@@ -155,9 +155,9 @@ func (h *handle) stored(ctx context.Context, seq uint64, subject string) (m stor
 // and has led for a while; without one it is a former leader, and a new one may
 // not have applied everything yet: both are asked again. A log that has lost what
 // this process knows gets another epoch: a cursor without a tag has no other way
-// to be told. passed says that the marks need not be looked for.
-func (h *handle) current(ctx context.Context, cursor cdc.Cursor, passed bool) (cdc.Bounds, error) {
-	before, kept := h.remembered(), h.marked()
+// to be told. checked says that the marks need not be looked for.
+func (h *handle) current(ctx context.Context, cursor cdc.Cursor, checked bool) (cdc.Bounds, error) {
+	before, kept := h.remembered(), h.currentMarks()
 	info, err := h.info(ctx)
 	if err != nil {
 		return cdc.Bounds{}, err
@@ -168,20 +168,20 @@ func (h *handle) current(ctx context.Context, cursor cdc.Cursor, passed bool) (c
 	}
 	last := info.State.LastSeq
 	b := cdc.Bounds{Epoch: epoch, Floor: max(info.State.FirstSeq, 1) - 1, Head: last, Last: last}
-	known := epoch == before.Epoch && last < before.Last // by this process, and gone
-	if gone := known || epoch == cursor.Epoch && last < cursor.Seq; gone && (!hasQuorum(info.Cluster) || !hasSettled(info)) {
+	shrunk := epoch == before.Epoch && last < before.Last // this process has seen more
+	if gone := shrunk || epoch == cursor.Epoch && last < cursor.Seq; gone && (!hasQuorum(info.Cluster) || !hasSettled(info)) {
 		return cdc.Bounds{}, errBehind
 	}
-	if h.renews && known {
-		return h.anew(ctx, info.Config)
+	if h.renews && shrunk {
+		return h.replaceEpoch(ctx, info.Config)
 	}
-	if h.renews && !passed && hasQuorum(info.Cluster) {
-		lost, err := h.lost(ctx, kept, b, info.State.LastTime.Truncate(time.Microsecond))
+	if h.renews && !checked && hasQuorum(info.Cluster) {
+		lost, err := h.wentBack(ctx, kept, b, info.State.LastTime.Truncate(time.Microsecond))
 		if err != nil {
 			return cdc.Bounds{}, err
 		}
 		if lost {
-			return h.anew(ctx, info.Config)
+			return h.replaceEpoch(ctx, info.Config)
 		}
 	}
 	h.remember(before, b)

@@ -50,7 +50,7 @@ type request struct {
 // An error that wraps [cdc.ErrUnknownOutcome] means that the reply was lost or
 // that too few replicas answered; any other error means that nothing was
 // appended. A retry is safe for events with IDs. More than [MaxBatchEvents] or
-// [MaxBatchBytes] are a [*BatchTooLargeError].
+// [MaxBatchBytes] are a [*cdc.BatchTooLargeError].
 func (l *Log) Append(ctx context.Context, events ...cdc.Event) (cdc.Receipt, error) {
 	receipt, err := l.append(ctx, events)
 	if err != nil {
@@ -83,10 +83,14 @@ func (l *Log) append(ctx context.Context, events []cdc.Event) (cdc.Receipt, erro
 	return l.writer.wait(ctx, r)
 }
 
+func tooLarge(events []cdc.Event, bytes int) error {
+	return &cdc.BatchTooLargeError{Events: len(events), MaxEvents: MaxBatchEvents, Bytes: bytes, MaxBytes: MaxBatchBytes}
+}
+
 // newRequest copies everything it needs of the events.
 func newRequest(events []cdc.Event) (*request, error) {
 	if len(events) > MaxBatchEvents {
-		return nil, &BatchTooLargeError{Events: len(events)}
+		return nil, tooLarge(events, 0)
 	}
 	r := &request{values: make([]any, len(events)), done: make(chan struct{})}
 	room := 0
@@ -100,7 +104,7 @@ func newRequest(events []cdc.Event) (*request, error) {
 		}
 	}
 	if r.size > MaxBatchBytes {
-		return nil, &BatchTooLargeError{Events: len(events), Bytes: r.size}
+		return nil, tooLarge(events, r.size)
 	}
 	var all strings.Builder // one allocation for all values
 	all.Grow(room)
@@ -233,7 +237,7 @@ func (l *Log) appendBatch(batch []*request) ([]cdc.Receipt, error) {
 	for _, r := range batch {
 		args = append(args, r.values...)
 	}
-	reply, err := l.run(ctx, l.scripts.append, args, l.opts.MinReplicas)
+	reply, err := l.run(ctx, l.store.scripts.append, args, l.opts.MinReplicas)
 	if err != nil && !neverSent(err) && !errors.Is(err, cdc.ErrUnknownOutcome) {
 		err = fmt.Errorf("%w: %w", cdc.ErrUnknownOutcome, err)
 	}

@@ -14,22 +14,6 @@ import (
 	"github.com/gapless-go/gapless/cdc"
 )
 
-// BatchTooLargeError refuses one Append of more than [MaxBatchEvents] or
-// [MaxBatchBytes]: the server does nothing else while it stores them, and they
-// could not be stored in parts and still all or none. Nothing was appended.
-type BatchTooLargeError struct {
-	Events int
-	Bytes  int // of all events; 0 if they are too many
-}
-
-// Error names the limit and what to do.
-func (e *BatchTooLargeError) Error() string {
-	if e.Events > MaxBatchEvents {
-		return fmt.Sprintf("%d events in one call, the limit is %d: append them in several calls", e.Events, MaxBatchEvents)
-	}
-	return fmt.Sprintf("the events are %d bytes together, the limit is %d: append them in several calls", e.Bytes, MaxBatchBytes)
-}
-
 // replicasError is an append that too few replicas have acknowledged.
 type replicasError struct {
 	want, got int

@@ -14,7 +14,7 @@ import (
 	"github.com/gapless-go/gapless/cdc"
 )
 
-// What one Append may hold at most. More is a [*BatchTooLargeError].
+// What one Append may hold at most. More is a [*cdc.BatchTooLargeError].
 const (
 	// MaxBatchEvents bounds how long the script that stores them keeps the
 	// server from everything else: a fraction of a second.
@@ -57,7 +57,6 @@ type Log struct {
 
 	opts     Options
 	meta     string // key of the hash
-	scripts  scripts
 	writer   writer
 	average  atomic.Int64 // bytes of an event of the last page, 0 if none was read
 	perEntry atomic.Int64 // events of an entry of the last page, 0 if none was read

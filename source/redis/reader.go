@@ -224,11 +224,13 @@ func (r *reader) read(conn *redis.Client, watches []*watch, block time.Duration)
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
+	in := make(map[string]bool, len(reply))
 	for _, stream := range reply {
-		for _, w := range watches {
-			if w.handle.stream == stream.Stream {
-				grown = append(grown, w)
-			}
+		in[stream.Stream] = true
+	}
+	for _, w := range watches {
+		if in[w.handle.stream] {
+			grown = append(grown, w)
 		}
 	}
 	return grown, err

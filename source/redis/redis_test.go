@@ -194,7 +194,7 @@ func TestBatchLimits(t *testing.T) {
 		{slices.Repeat([]cdc.Event{{Data: make([]byte, cdc.DefaultMaxEventBytes)}}, redislog.MaxBatchBytes/cdc.DefaultMaxEventBytes+1), "bytes together"},
 	} {
 		_, err := l.Append(t.Context(), test.events...)
-		large, ok := errors.AsType[*redislog.BatchTooLargeError](err)
+		large, ok := errors.AsType[*cdc.BatchTooLargeError](err)
 		if !ok || large.Events != len(test.events) || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "several calls") {
 			t.Errorf("got %v, want a BatchTooLargeError with %q", err, test.want)
 		}

@@ -16,8 +16,9 @@ import (
 // may move to another node at any time. All methods may be called concurrently.
 // Use [NewStore].
 type Store struct {
-	client redis.UniversalClient
-	live   *live // of all logs, but for those in a cluster
+	client  redis.UniversalClient
+	live    *live // of all logs, but for those in a cluster
+	scripts scripts
 
 	mu     sync.Mutex
 	logs   map[*Log]struct{} // open
@@ -35,7 +36,7 @@ func NewStore(client redis.UniversalClient) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redis: new store: %w", err)
 	}
-	return &Store{client: client, live: &live{node: node}, logs: map[*Log]struct{}{}}, nil
+	return &Store{client: client, live: &live{node: node}, scripts: newScripts(), logs: map[*Log]struct{}{}}, nil
 }
 
 // Open opens the log of that name as [Open] does. Close of the Log leaves the
@@ -53,7 +54,7 @@ func (s *Store) open(ctx context.Context, name string, opts *Options) (*Log, err
 		return nil, err
 	}
 	key := "gapless:{" + name + "}"
-	l := &Log{store: s, meta: key, scripts: newScripts()}
+	l := &Log{store: s, meta: key}
 	l.writer.log = l
 	if opts != nil {
 		l.opts = *opts

@@ -31,7 +31,7 @@ type trimStep struct {
 }
 
 func (l *Log) trimOnce(ctx context.Context, seq uint64) (trimStep, error) {
-	reply, err := l.run(ctx, l.scripts.trim, []any{cdc.NewEpoch(), seq}, 0)
+	reply, err := l.run(ctx, l.store.scripts.trim, []any{cdc.NewEpoch(), seq}, 0)
 	if err != nil {
 		return trimStep{}, err
 	}

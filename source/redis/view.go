@@ -192,7 +192,7 @@ func (l *Log) wentBack(ctx context.Context, v view) error {
 
 // renew changes the epoch if it is the expected one; "" means whichever it is.
 func (l *Log) renew(ctx context.Context, expected string) (string, error) {
-	reply, err := l.run(ctx, l.scripts.renew, []any{cdc.NewEpoch(), expected}, 0)
+	reply, err := l.run(ctx, l.store.scripts.renew, []any{cdc.NewEpoch(), expected}, 0)
 	if err != nil {
 		return "", err
 	}
@@ -206,7 +206,7 @@ func (l *Log) renew(ctx context.Context, expected string) (string, error) {
 // repair raises the floor over what other programs removed: at the beginning,
 // and from..to if to is not 0.
 func (l *Log) repair(ctx context.Context, from, to uint64) error {
-	_, err := l.run(ctx, l.scripts.repair, []any{cdc.NewEpoch(), from, to}, 0)
+	_, err := l.run(ctx, l.store.scripts.repair, []any{cdc.NewEpoch(), from, to}, 0)
 	return err
 }
 

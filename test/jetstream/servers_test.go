@@ -2,7 +2,6 @@ package jetstream_test
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"testing"
 	"time"
@@ -10,6 +9,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/gapless-go/gapless/internal/testserver"
 )
 
 // node is a nats-server in this process, on one port for its whole life.
@@ -43,7 +44,7 @@ func newNode(tb testing.TB, opts server.Options) *node {
 func nodeOptions(tb testing.TB) server.Options {
 	tb.Helper()
 	return server.Options{
-		Host: "127.0.0.1", Port: freePort(tb), NoSigs: true, NoLog: true,
+		Host: "127.0.0.1", Port: testserver.FreePort(tb), NoSigs: true, NoLog: true,
 		JetStream: true, StoreDir: tb.TempDir(), SyncAlways: true,
 		MaxPayload: 2 << 20,
 	}
@@ -56,7 +57,7 @@ func startCluster(tb testing.TB) []*node {
 	for i := range nodes {
 		o := nodeOptions(tb)
 		o.ServerName = fmt.Sprint("n", i)
-		o.Cluster = server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: freePort(tb)}
+		o.Cluster = server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: testserver.FreePort(tb)}
 		routes[i] = &url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", o.Cluster.Port)}
 		nodes[i] = newNode(tb, o)
 	}
@@ -112,16 +113,6 @@ func (n *node) await() {
 func (n *node) stop() {
 	n.Shutdown()
 	n.WaitForShutdown()
-}
-
-func freePort(tb testing.TB) int {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // timeout is how long a question may take, so that a server that is down does not

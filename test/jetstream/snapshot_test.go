@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/gapless-go/gapless/internal/backoff"
 )
 
 // snapshot is a backup of a stream, as nats stream backup makes it.
@@ -69,7 +71,7 @@ func (s snapshot) restore(ctx context.Context, nc *nats.Conn, stream string) err
 		return to.Error
 	}
 	for _, chunk := range s.chunks {
-		if _, err := nc.RequestWithContext(ctx, to.DeliverSubject, chunk); err != nil {
+		if _, err := requestHeard(ctx, nc, to.DeliverSubject, chunk); err != nil {
 			return err
 		}
 	}
@@ -86,6 +88,20 @@ func (s snapshot) restore(ctx context.Context, nc *nats.Conn, stream string) err
 	return nil
 }
 
+// requestHeard asks until somebody answers: another node of the cluster may not
+// have been told yet who does.
+func requestHeard(ctx context.Context, nc *nats.Conn, subject string, body []byte) (*nats.Msg, error) {
+	for {
+		msg, err := nc.RequestWithContext(ctx, subject, body)
+		if !errors.Is(err, nats.ErrNoResponders) {
+			return msg, err
+		}
+		if err := backoff.Sleep(ctx, 10*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+}
+
 func requestJSON(ctx context.Context, nc *nats.Conn, subject string, request, answer any) error {
 	var body []byte
 	var err error
@@ -94,7 +110,7 @@ func requestJSON(ctx context.Context, nc *nats.Conn, subject string, request, an
 			return err
 		}
 	}
-	msg, err := nc.RequestWithContext(ctx, subject, body)
+	msg, err := requestHeard(ctx, nc, subject, body)
 	if err != nil {
 		return err
 	}
