@@ -13,8 +13,12 @@ import (
 // be looked through for each read.
 const (
 	coldPages  = 64
-	coldEvents = 512
+	coldEvents = 1024
 	coldBytes  = 16 << 20
+
+	// coldAhead is how many pages are read before anybody asks for them. Where
+	// so many wait for their readers, those are slower than the log.
+	coldAhead = 8
 )
 
 // coldReads are pages below the tail that were read lately or are being read.
@@ -35,7 +39,8 @@ type coldPage struct {
 	*flight[Page]
 	after Cursor
 	limit int
-	bytes int // guarded by the mutex of coldReads
+	bytes int  // guarded by the mutex of coldReads
+	ahead bool // nobody has asked for it yet; guarded by the mutex of coldReads
 }
 
 // read answers from a page that covers the cursor, waits for one that may, or
@@ -49,12 +54,46 @@ func (c *coldReads) read(ctx context.Context, after Cursor, limit int, base uint
 		page, err := p.wait(ctx, c.tasks)
 		switch {
 		case err == nil && (added || p.covers(after)):
+			c.readAhead(p, base)
 			page.Events = eventsAfter(page.Events, after.Seq)
 			return page.first(limit), nil
 		case err != nil && (added || p.after == after || !isReset(err)):
 			return Page{}, err
 		}
 	}
+}
+
+// readAhead lets the log read what a reader of page after page will ask for, while
+// it handles the page that it gets.
+func (c *coldReads) readAhead(p *coldPage, base uint64) {
+	if next := c.addNext(p, base); next != nil {
+		c.tasks.start(func() { c.fill(next, base) })
+	}
+}
+
+// addNext adds the page behind p, unless it is there, or p is not one that was come
+// to from the page before it.
+func (c *coldReads) addNext(p *coldPage, base uint64) *coldPage {
+	next := p.value.cursor(p.after.Epoch)
+	if next.Seq == p.after.Seq || next.Seq >= base {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ahead, sequence := 0, false
+	for _, q := range c.pages {
+		if q.mayCover(next) {
+			return nil
+		}
+		if q.ahead {
+			ahead++
+		}
+		sequence = sequence || q.landed() && q.value.Next == p.after.Seq
+	}
+	if !sequence || ahead == coldAhead {
+		return nil
+	}
+	return c.add(&coldPage{after: next, limit: c.room(next), ahead: true})
 }
 
 func isReset(err error) bool {
@@ -87,20 +126,33 @@ func (c *coldReads) fill(p *coldPage, base uint64) {
 func (c *coldReads) find(after Cursor) (p *coldPage, added bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	limit := uint64(coldEvents)
 	for i, p := range slices.Backward(c.pages) {
 		if p.mayCover(after) {
+			p.ahead = false
 			c.pages = append(slices.Delete(c.pages, i, i+1), p)
 			return p, false
 		}
+	}
+	return c.add(&coldPage{after: after, limit: c.room(after)}), true
+}
+
+// room is how many events a page at the cursor may have; mu is held.
+func (c *coldReads) room(after Cursor) int {
+	limit := uint64(coldEvents)
+	for _, p := range c.pages {
 		if p.after.Epoch == after.Epoch && p.after.Seq > after.Seq {
 			limit = min(limit, p.after.Seq-after.Seq)
 		}
 	}
-	p = &coldPage{flight: newFlight[Page](), after: after, limit: int(limit)}
+	return int(limit)
+}
+
+// add adds a page that is to be read; mu is held.
+func (c *coldReads) add(p *coldPage) *coldPage {
+	p.flight = newFlight[Page]()
 	c.pages = append(c.pages, p)
 	c.trim()
-	return p, true
+	return p
 }
 
 // keep counts the bytes of what was read, unless the page was dropped meanwhile.

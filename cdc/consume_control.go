@@ -61,7 +61,8 @@ func SetPaused[T any](ctx context.Context, place Place[T], worker string, paused
 }
 
 // RetryParked makes a parked event due. Those behind it follow in order once
-// it took effect. One that waits behind another waits on.
+// it took effect. One that waits behind another waits on. It is an error if no
+// event with the seq is parked.
 func RetryParked[T any](ctx context.Context, place Place[T], worker string, seq uint64) error {
 	return change(ctx, place, worker, func(s WorkerState) (Change, error) {
 		p, err := s.parked(worker, seq)
@@ -71,7 +72,7 @@ func RetryParked[T any](ctx context.Context, place Place[T], worker string, seq 
 }
 
 // DropParked forgets a parked event: it never takes effect. Those behind it
-// follow in order.
+// follow in order. It is an error if no event with the seq is parked.
 func DropParked[T any](ctx context.Context, place Place[T], worker string, seq uint64) error {
 	return change(ctx, place, worker, func(s WorkerState) (Change, error) {
 		_, err := s.parked(worker, seq)

@@ -36,7 +36,7 @@ func (c Class) String() string {
 // error is of class [Again].
 type Failure struct {
 	Class Class
-	After time.Duration // of class Later
+	After time.Duration // of class Later: how long until the next try
 	Err   error
 }
 

@@ -11,7 +11,8 @@ import (
 )
 
 // work handles events until ctx ends or something stops the worker. What fails
-// otherwise begins again with what is stored.
+// otherwise begins again with what is stored, after pauses that grow until
+// something has been stored.
 func (c *consumer[T]) work(ctx context.Context) error {
 	retry := backoff.Backoff{Min: 100 * time.Millisecond, Max: c.opts.MaxPause}
 	for {
@@ -19,6 +20,10 @@ func (c *consumer[T]) work(ctx context.Context) error {
 		err := c.load(ctx)
 		if err == nil {
 			err = c.session(ctx)
+		}
+		progress := c.state.Revision != before
+		if progress {
+			retry.Reset()
 		}
 		_, ofHandler := errors.AsType[*eventError](err)
 		reset, ok := errors.AsType[*ResetError](err)
@@ -36,8 +41,7 @@ func (c *consumer[T]) work(ctx context.Context) error {
 			return err
 		case err != nil && !errors.Is(err, errReload):
 			c.report(fmt.Errorf("worker %q: %w", c.name, err))
-		case c.state.Revision != before && !ok:
-			retry.Reset()
+		case progress && !ok:
 			continue
 		}
 		if err := retry.Wait(ctx); err != nil {

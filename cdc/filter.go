@@ -79,15 +79,16 @@ func (f Filter) intersectTopics(g Filter) (both Filter, ok bool) {
 			TopicPrefixes: slices.Concat(f.TopicPrefixes, g.TopicPrefixes),
 		}, true
 	}
+	topics, prefixes := setOf(nil), setOf(nil)
 	for _, pair := range [2][2]Filter{{f, g}, {g, f}} {
+		exact, begins := setOf(pair[1].Topics), setOf(pair[1].TopicPrefixes)
 		for _, topic := range pair[0].Topics {
-			if pair[1].matchTopic(topic) && !slices.Contains(both.Topics, topic) {
+			if (exact.has(topic) || begins.hasPrefixOf(topic)) && topics.add(topic) {
 				both.Topics = append(both.Topics, topic)
 			}
 		}
 		for _, prefix := range pair[0].TopicPrefixes { // the longer of two is in the other
-			inside := func(wide string) bool { return strings.HasPrefix(prefix, wide) }
-			if slices.ContainsFunc(pair[1].TopicPrefixes, inside) && !slices.Contains(both.TopicPrefixes, prefix) {
+			if begins.hasPrefixOf(prefix) && prefixes.add(prefix) {
 				both.TopicPrefixes = append(both.TopicPrefixes, prefix)
 			}
 		}
@@ -101,10 +102,49 @@ func intersect(a, b []string) ([]string, bool) {
 		return slices.Concat(a, b), true
 	}
 	var common []string
+	inB, taken := setOf(b), setOf(nil)
 	for _, x := range a {
-		if slices.Contains(b, x) && !slices.Contains(common, x) {
+		if inB.has(x) && taken.add(x) {
 			common = append(common, x)
 		}
 	}
 	return common, len(common) > 0
+}
+
+// textSet makes the time of Intersect grow with the length of the lists, not
+// with its square: a client chooses one of them.
+type textSet struct {
+	texts   map[string]struct{}
+	longest int // bytes; -1 if there are none
+}
+
+func setOf(texts []string) *textSet {
+	s := &textSet{texts: make(map[string]struct{}, len(texts)), longest: -1}
+	for _, text := range texts {
+		s.add(text)
+	}
+	return s
+}
+
+func (s *textSet) has(text string) bool {
+	_, ok := s.texts[text]
+	return ok
+}
+
+// add reports whether the text is new.
+func (s *textSet) add(text string) bool {
+	before := len(s.texts)
+	s.texts[text] = struct{}{}
+	s.longest = max(s.longest, len(text))
+	return len(s.texts) > before
+}
+
+// hasPrefixOf reports whether the text begins with one of the set.
+func (s *textSet) hasPrefixOf(text string) bool {
+	for n := 0; n <= min(len(text), s.longest); n++ {
+		if s.has(text[:n]) {
+			return true
+		}
+	}
+	return false
 }

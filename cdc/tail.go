@@ -3,9 +3,9 @@ package cdc
 import "sort"
 
 // chunkEvents is how many events a chunk of the tail holds at most. It is also
-// the most that a follower gets at once: with the usual events that is a little
-// less than the 64 KB that a transport writes at once.
-const chunkEvents = 192
+// the most that a follower gets at once: with the usual events that is about the
+// 64 KB that a transport writes at once.
+const chunkEvents = 256
 
 // tail is the newest part of a log in memory: every event in (base, end],
 // bounded by number and bytes. Events are kept in chunks that only grow, so a

@@ -78,7 +78,8 @@ func ListWorkers(ctx context.Context, log Log, of ...WorkersOf) ([]WorkerStatus,
 
 // Lag says how far a worker that stands at the cursor is behind: in seqs, which
 // may count holes and events that its filter leaves out, and by the age of the
-// first event that it has not handled. It is 0, 0 at the head.
+// first event that it has not handled. It is 0, 0 at the head. A cursor that
+// cannot be resumed is a [*ResetError]; any other error is the log's.
 func Lag(ctx context.Context, log Log, at Cursor) (seqs uint64, age time.Duration, err error) {
 	b, err := log.Bounds(ctx)
 	if err != nil {

@@ -43,7 +43,7 @@ func expires[T any](ctx context.Context, s *subject[T]) error {
 	if err := pause(ctx, 2*s.Term); err != nil {
 		return err
 	}
-	second, err := lease(ctx, s.Second, "B", s.Term, "B")
+	second, err := lease(ctx, s.Second, "B", 50*s.Term, "B")
 	if err != nil {
 		return err
 	}
@@ -66,11 +66,11 @@ func renewed[T any](ctx context.Context, s *subject[T]) error {
 	if err != nil {
 		return err
 	}
-	for range 4 {
+	for _, term := range []time.Duration{s.Term, s.Term, s.Term, 50 * s.Term} { // the last outlasts the check
 		if err := pause(ctx, s.Term/2); err != nil {
 			return err
 		}
-		again, err := lease(ctx, s.Place, "A", s.Term, "A")
+		again, err := lease(ctx, s.Place, "A", term, "A")
 		if err != nil {
 			return err
 		}
