@@ -11,8 +11,13 @@ import (
 // [Store], and by what another Store of the same DB commits within
 // Options.PollInterval. It never carries events and never lags.
 func (l *Log) Subscribe(ctx context.Context) (cdc.Subscription, error) {
-	s, err := l.live.Subscribe(ctx)
+	s := &subscription{log: l}
+	var err error
+	if s.watch, err = l.store.watched(l); err == nil { //nolint:contextcheck // it outlives this call
+		s.Subscription, err = l.live.Subscribe(ctx)
+	}
 	if err != nil {
+		s.end()
 		return nil, fmt.Errorf("bolt: subscribe: %w", err)
 	}
 	return s, nil

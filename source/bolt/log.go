@@ -6,11 +6,16 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/gapless-go/gapless/cdc"
 )
+
+// lookAlone is how often a subscription looks that nobody wakes: the Store's
+// watch does.
+const lookAlone = 24 * time.Hour
 
 // fileMode of a new file: readable by its owner only.
 const fileMode = 0o600
@@ -123,7 +128,7 @@ func newLog(s *Store, name string, opts *Options) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{store: s, name: []byte(name), opts: o, ended: make(chan struct{})}
-	l.live, err = cdc.Poll(source{l}, &cdc.PollOptions{Min: o.PollInterval, Max: o.PollInterval})
+	l.live, err = cdc.Poll(source{l}, &cdc.PollOptions{Min: lookAlone, Max: lookAlone})
 	return l, err
 }
 

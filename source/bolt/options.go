@@ -22,9 +22,10 @@ type Options struct {
 	// 0 means cdc.DefaultMaxEventBytes (1 MiB), less is refused.
 	MaxEventBytes int
 
-	// PollInterval is how often a waiting subscription looks into the file for
-	// what another [Store] of the same DB has committed; commits of its own
-	// Store wake it at once. 0 means 100 ms, less is refused.
+	// PollInterval is how often the [Store] looks into the file, while this log
+	// has a subscription, for what another Store of the same DB has committed;
+	// the shortest of its logs counts. Commits of its own wake a subscription at
+	// once. 0 means 100 ms, less is refused.
 	PollInterval time.Duration
 
 	// FillPercent is how full bbolt fills a page of events before it starts

@@ -19,8 +19,8 @@ import (
 //
 // Each worker has a bucket of its own in it:
 //
-//	lease    JSON, see storedLease
-//	state    JSON, see storedState
+//	lease    JSON: Holder, Generation, Expires
+//	state    JSON: Revision, Generation, Cursor, Paused
 //	parked/  seq, 8 bytes big-endian → JSON of a cdc.Parked
 type Place struct {
 	store *Store

@@ -20,13 +20,13 @@ func (l *Log) Bounds(ctx context.Context) (cdc.Bounds, error) {
 }
 
 func (l *Log) bounds(ctx context.Context) (cdc.Bounds, error) {
-	return look(ctx, l, func(v *view) (cdc.Bounds, error) { return v.bounds(), nil })
+	return withView(ctx, l, func(v *view) (cdc.Bounds, error) { return v.bounds(), nil })
 }
 
 // Read returns a page in one read transaction, which has ended when it
 // returns: the events are copies. See cdc.Source.
 func (l *Log) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
-	page, err := look(ctx, l, func(v *view) (cdc.Page, error) { return v.read(ctx, after, limit) })
+	page, err := withView(ctx, l, func(v *view) (cdc.Page, error) { return v.read(ctx, after, limit) })
 	if err != nil {
 		return cdc.Page{}, fmt.Errorf("bolt: read: %w", err)
 	}
@@ -46,8 +46,8 @@ func (l *Log) exists(ctx context.Context) (bool, error) {
 	})
 }
 
-// look runs fn in a read transaction. fn must not call foreign code.
-func look[T any](ctx context.Context, l *Log, fn func(v *view) (T, error)) (T, error) {
+// withView runs fn in a read transaction. fn must not call foreign code.
+func withView[T any](ctx context.Context, l *Log, fn func(v *view) (T, error)) (T, error) {
 	if err := l.alive(); err != nil {
 		var zero T
 		return zero, err

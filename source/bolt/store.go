@@ -19,8 +19,9 @@ import (
 const closeGrace = 5 * time.Second
 
 // Store is a DB and what the logs in it share: one committer, so that appends
-// to different logs share a commit and its fsync, and the wake-ups of
-// subscriptions, so that two Logs of one name follow each other at once. All
+// to different logs share a commit and its fsync, the wake-ups of subscriptions,
+// so that two Logs of one name follow each other at once, and one look at what
+// others have committed. All
 // methods may be called concurrently. Use [NewStore].
 type Store struct {
 	db     *bbolt.DB
@@ -29,7 +30,8 @@ type Store struct {
 	mu         sync.Mutex
 	logs       map[string][]*Log // open, by name
 	queue      []*operation
-	committing bool // commitLoop runs
+	committing bool   // commitLoop runs
+	watch      *watch // nil while there is no subscription
 	closed     bool
 
 	closeOnce sync.Once
@@ -127,11 +129,15 @@ func (s *Store) close() error {
 // closeLogs closes the logs: it refuses what they have in the queue and waits
 // for what they have in a commit.
 func (s *Store) closeLogs(logs ...*Log) error {
+	var unwatched <-chan struct{}
 	s.mu.Lock()
 	for _, l := range logs {
 		if !l.closed {
 			l.closed = true
 			close(l.ended)
+		}
+		if w := s.watch; w != nil && w.subscriptions[l] > 0 {
+			unwatched = w.leaveLocked(l, w.subscriptions[l])
 		}
 		name := string(l.name)
 		s.logs[name] = slices.DeleteFunc(s.logs[name], func(other *Log) bool { return other == l })
@@ -153,6 +159,9 @@ func (s *Store) closeLogs(logs ...*Log) error {
 		for _, l := range logs {
 			l.live.Close() //nolint:errcheck // its source is no Closer
 			l.inCommit.Wait()
+		}
+		if unwatched != nil {
+			<-unwatched
 		}
 	}()
 	timer := time.NewTimer(closeGrace)
