@@ -46,7 +46,8 @@ func (l *Log) append(ctx context.Context, events []cdc.Event) (cdc.Receipt, erro
 // receipt. An event whose ID the log already holds, or that an earlier event of
 // the same transaction has, is dropped when it is numbered. Call it after the
 // row changes that the events describe: the row locks then make the order of
-// events that of the changes.
+// events that of the changes. After an error of the database roll back; what
+// [cdc.CheckAppend] refuses, and a pool, are errors before any statement.
 func (l *Log) AppendTx(ctx context.Context, tx Tx, events ...cdc.Event) error {
 	if l.feeds.IsClosed() {
 		return fmt.Errorf("sql: append: %w", cdc.ErrClosed)
@@ -54,8 +55,9 @@ func (l *Log) AppendTx(ctx context.Context, tx Tx, events ...cdc.Event) error {
 	if err := l.check(events); err != nil {
 		return fmt.Errorf("sql: append: %w", err)
 	}
-	if own := embedded(tx); own != nil {
-		tx = own
+	tx, err := plain(tx)
+	if err != nil {
+		return fmt.Errorf("sql: append: %w", err)
 	}
 	if err := l.engine.AppendTx(ctx, tx, events); err != nil {
 		return fmt.Errorf("sql: append: %w", explain(l.settings, err))

@@ -85,10 +85,10 @@ func (l *Log) Capture(ctx context.Context, t Table) error {
 	return nil
 }
 
-// CaptureStatements returns those with which Capture would install the triggers
-// now, whether they are there or not, for migration tools. They can be run again:
-// in their order, on one connection, on PostgreSQL in one transaction. On MySQL
-// nothing has tried them, as Capture does first.
+// CaptureStatements returns the statements with which Capture would install the
+// triggers now, whether they are there or not, for migration tools. They can be
+// run again: in their order, on one connection, on PostgreSQL in one transaction.
+// On MySQL nothing has tried them, as Capture does first.
 func (l *Log) CaptureStatements(ctx context.Context, t Table) ([]string, error) {
 	statements, err := call(ctx, l, func(ctx context.Context) ([]string, error) {
 		return engine.NewCapture(l.settings, t.internal()).Statements(ctx, l.store.db)
@@ -117,7 +117,7 @@ func (l *Log) Captured(ctx context.Context) ([]Table, error) {
 }
 
 // VerifyCapture returns a [*SchemaError] if the triggers that Capture would
-// install are missing, disabled or others.
+// install are missing, disabled or different.
 func (l *Log) VerifyCapture(ctx context.Context, t Table) error {
 	problems, err := call(ctx, l, func(ctx context.Context) (engine.Problems, error) {
 		return engine.NewCapture(l.settings, t.internal()).Verify(ctx, l.store.db)

@@ -292,8 +292,12 @@ func TestLargeEventsAreRefusedOrCarried(t *testing.T) {
 		if tooLarge, ok := errors.AsType[*cdc.TooLargeError](err); !ok || tooLarge.Max != cdc.DefaultMaxEventBytes {
 			t.Errorf("got %v, want it to be too large", err)
 		}
-		if err := l.AppendTx(t.Context(), db, cdc.Event{Data: make([]byte, 20<<20)}); err == nil {
+		tx := db.MustBegin()
+		if err := l.AppendTx(t.Context(), tx, cdc.Event{Data: make([]byte, 20<<20)}); err == nil {
 			t.Error("AppendTx takes 20 MB")
+		}
+		if err := tx.Rollback(); err != nil {
+			t.Error(err)
 		}
 		data := make([]byte, 1<<20)
 		r, err := l.Append(t.Context(), cdc.Event{Data: data}, cdc.Event{Data: data}, cdc.Event{Data: data}, cdc.Event{Data: data}, cdc.Event{Data: data})
@@ -325,9 +329,7 @@ func TestRightsThatAreMissingAreNamed(t *testing.T) {
 	mustExec(t, db, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "+role) // which INSERT needs
 	mustExec(t, db, "SET ROLE "+role)
 	l := openLog(t, db, sqllog.Options{})
-	if err := l.AppendTx(t.Context(), db, cdc.Event{}); err != nil {
-		t.Error(err)
-	}
+	appendInTx(t, l, db, cdc.Event{})
 	if got := readAll(t, l, cdc.Cursor{Epoch: epochOf(t, l)}); len(got) != 1 {
 		t.Errorf("got %d events, want 1", len(got))
 	}

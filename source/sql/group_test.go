@@ -21,19 +21,27 @@ var groupVariants = []variant{variants[0], variants[2], variants[3]}
 // holdHead opens a transaction that holds back every append of the log.
 func holdHead(t *testing.T, db *sqlx.DB, v variant) *sqlx.Tx {
 	t.Helper()
+	tx := beginTx(t, db)
+	mustExec(t, tx, headLock(v))
+	return tx
+}
+
+// beginTx opens a transaction that ends with the test.
+func beginTx(t *testing.T, db *sqlx.DB) *sqlx.Tx {
+	t.Helper()
 	tx, err := db.Beginx()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = tx.Rollback() })
-	lock := "SELECT one FROM change_log_head WHERE one = 1 FOR UPDATE"
-	if v.opts.Mode == sqllog.AtCommit {
-		lock = "SELECT pg_advisory_xact_lock(1735158131, 'change_log'::regclass::oid::integer)"
-	}
-	if _, err := tx.Exec(lock); err != nil {
-		t.Fatal(err)
-	}
 	return tx
+}
+
+func headLock(v variant) string {
+	if v.opts.Mode == sqllog.AtCommit {
+		return "SELECT pg_advisory_xact_lock(1735158131, 'change_log'::regclass::oid::integer)"
+	}
+	return "SELECT one FROM change_log_head WHERE one = 1 FOR UPDATE"
 }
 
 // sharedAppend is one of the appends of TestAppendsShareACommit.
@@ -151,6 +159,40 @@ func TestAppendsWaitOnlyForAWhile(t *testing.T) {
 			wg.Wait()
 			if got := len(readAll(t, l, cdc.Cursor{Epoch: epochOf(t, l)})); got != 3 {
 				t.Errorf("got %d events, want 3", got)
+			}
+		})
+	}
+}
+
+// TestAppendsThatGiveWayTryAgain: where an append and a transaction of the
+// application wait for each other, the database rolls one of them back. The
+// application knows nothing of the append.
+func TestAppendsThatGiveWayTryAgain(t *testing.T) {
+	for _, v := range groupVariants {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			l, db := v.fresh(t)
+			tx := beginTx(t, db)
+			columns, values := "seq, id, topic, type", "1000000 + n, CASE n WHEN 0 THEN 'b' END, '', ''"
+			if db.DriverName() == "mysql" {
+				columns, values = columns+", `key`, time", values+", '', 0"
+			}
+			// MariaDB spares the transaction that has written more.
+			mustExec(t, tx, "INSERT INTO change_log ("+columns+") WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < 200) SELECT "+values+" FROM s")
+			appended := make(chan error, 1)
+			go func() {
+				_, err := l.Append(t.Context(), cdc.Event{ID: "a"}, cdc.Event{ID: "b"})
+				appended <- err
+			}()
+			time.Sleep(300 * time.Millisecond) // it holds the head, and waits for b
+			_, err := tx.Exec(headLock(v))
+			t.Logf("the transaction: %v", err)
+			_ = tx.Rollback()
+			if err := <-appended; err != nil {
+				t.Fatalf("append: %v", err)
+			}
+			if got := len(readAll(t, l, cdc.Cursor{Epoch: epochOf(t, l)})); got != 2 {
+				t.Errorf("got %d events, want 2", got)
 			}
 		})
 	}

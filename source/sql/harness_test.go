@@ -96,7 +96,7 @@ func connect(tb testing.TB, driver, dsn string) *sqlx.DB {
 	return db
 }
 
-func mustExec(tb testing.TB, db *sqlx.DB, query string) {
+func mustExec(tb testing.TB, db sqlx.ExecerContext, query string) {
 	tb.Helper()
 	if _, err := db.ExecContext(context.Background(), query); err != nil {
 		tb.Fatalf("%s: %v", query, err)
@@ -128,6 +128,21 @@ func (v variant) fresh(tb testing.TB) (*sqllog.Log, *sqlx.DB) {
 	driver, dsn := v.open(tb)
 	db := connect(tb, driver, dsn)
 	return openLog(tb, db, v.opts), db
+}
+
+// appendInTx appends in a transaction that holds nothing else.
+func appendInTx(tb testing.TB, l *sqllog.Log, db *sqlx.DB, events ...cdc.Event) {
+	tb.Helper()
+	tx, err := db.Beginx()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := l.AppendTx(tb.Context(), tx, events...); err != nil {
+		tb.Fatal(err)
+	}
+	if err := tx.Commit(); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // readAll reads everything above after.

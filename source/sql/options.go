@@ -71,8 +71,10 @@ type Options struct {
 	ListenDSN string
 
 	// OnError is called with what the log goes on without: LISTEN that does not
-	// work, once each time that it ceases to. It must be quick and may be called
-	// concurrently with everything else. Nil: nobody is told.
+	// work, once each time that it ceases to, and by Open a file of SQLite without
+	// WAL, in which reading can make a write fail that does not wait. It must be
+	// quick and may be called concurrently with everything else. Nil: nobody is
+	// told.
 	OnError func(error)
 
 	// PollInterval is the time between two polls while there are events; 0: 2
@@ -86,6 +88,6 @@ type Options struct {
 	MaxPollInterval time.Duration
 
 	// MaxEventBytes is the largest size of an event that Append takes, in
-	// bytes; 0: cdc.DefaultMaxEventBytes.
+	// bytes; 0: cdc.DefaultMaxEventBytes, 1 MiB.
 	MaxEventBytes int
 }

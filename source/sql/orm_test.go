@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/gapless-go/gapless/cdc"
@@ -74,4 +75,43 @@ func TestEmbeddedTx(t *testing.T) {
 	if b, err := log.Bounds(t.Context()); err != nil || b.Head != 4 {
 		t.Errorf("head %d, %v, want 4", b.Head, err)
 	}
+}
+
+// TestAppendTxRefusesPools wants no append to look like part of a transaction
+// that it is not in.
+func TestAppendTxRefusesPools(t *testing.T) {
+	t.Parallel()
+	driver, dsn := freshSQLite(t)
+	db := connect(t, driver, dsn)
+	l := openLog(t, db, sqllog.Options{})
+	for name, pool := range map[string]sqllog.Tx{
+		"sql":      db.DB,
+		"sqlx":     db,
+		"embedded": struct{ *sql.DB }{db.DB},
+		"pgxpool":  sqllog.Pgx(pgxPool{}),
+		"prepares": preparing{db.DB},
+	} {
+		if err := l.AppendTx(t.Context(), pool, cdc.Event{}); err == nil || !strings.Contains(err.Error(), "no transaction") {
+			t.Errorf("%s: %v, want it refused", name, err)
+		}
+	}
+	if got := readAll(t, l, cdc.Cursor{Epoch: epochOf(t, l)}); len(got) != 0 {
+		t.Errorf("got %d events, want none", len(got))
+	}
+}
+
+// pgxPool has the methods of a *pgxpool.Pool by which it is told.
+type pgxPool struct{}
+
+func (pgxPool) Exec(context.Context, string, ...any) (int, error) { return 0, nil }
+func (pgxPool) Close()                                            {}
+func (pgxPool) Reset()                                            {}
+
+// preparing is a pool that prepares statements, as that of gorm.
+type preparing struct{ db *sql.DB }
+
+func (p preparing) GetDBConn() (*sql.DB, error) { return p.db, nil }
+
+func (p preparing) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return p.db.ExecContext(ctx, query, args...)
 }

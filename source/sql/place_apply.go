@@ -162,7 +162,7 @@ func (p *Place[T]) tryEnter(ctx context.Context, worker string, revision uint64)
 	begin := func() (err error) {
 		t.tx, err = p.begin(own, &sql.TxOptions{Isolation: p.opts.Isolation})
 		if t.own = t.tx; err == nil {
-			if tx := embedded(t.tx); tx != nil {
+			if tx := embeddedTx(t.tx); tx != nil {
 				t.own = tx
 			}
 		}

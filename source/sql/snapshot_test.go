@@ -104,9 +104,7 @@ func (f *follower) one() {
 }
 
 func (f *follower) append(n int) {
-	if err := f.l.AppendTx(f.t.Context(), f.db, make([]cdc.Event, n)...); err != nil {
-		f.t.Fatal(err)
-	}
+	appendInTx(f.t, f.l, f.db, make([]cdc.Event, n)...)
 	f.look()
 	if b, err := f.l.Bounds(f.t.Context()); err != nil || b.Head < f.after.Seq+uint64(n) {
 		f.t.Fatalf("head %d, %v", b.Head, err)

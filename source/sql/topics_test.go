@@ -80,6 +80,46 @@ func TestTopicsAreFoundByTheIndex(t *testing.T) {
 	}
 }
 
+// A page of a topic that has many events costs the same wherever it begins.
+func TestPagesOfALargeTopicAreFoundByTheIndex(t *testing.T) {
+	for _, v := range variants {
+		if v.name == "sqlite" { // counts nothing; planIsByIndex
+			continue
+		}
+		t.Run(v.name, func(t *testing.T) {
+			l, db := v.fresh(t)
+			db.SetMaxOpenConns(3)
+			events := make([]cdc.Event, 2000)
+			for n := range events {
+				events[n] = cdc.Event{Topic: "all", Data: make([]byte, 300)}
+			}
+			for range 5 {
+				if _, err := l.Append(t.Context(), events...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			epoch := epochOf(t, l)
+			if v.name != "mariadb" {
+				mustExec(t, db, "ANALYZE change_log")
+			}
+			page := func(after uint64) int {
+				return touched(t, v, db, func() {
+					page, err := l.ReadFiltered(t.Context(), cdc.Cursor{Epoch: epoch, Seq: after}, 50, cdc.Filter{Topics: []string{"all"}})
+					if err != nil || len(page.Events) != 50 {
+						t.Fatalf("%d events, %v: want 50", len(page.Events), err)
+					}
+				})
+			}
+			page(0)
+			first, later := page(0), page(6000)
+			t.Logf("a page at the beginning touches %d pages, one behind the middle %d", first, later)
+			if later > 4*first+50 {
+				t.Errorf("50 events touched %d pages at the beginning of their topic, and %d behind its middle", first, later)
+			}
+		})
+	}
+}
+
 // planIsByIndex asks SQLite, which counts nothing, how it would read two topics.
 func planIsByIndex(t *testing.T, db *sqlx.DB) {
 	t.Helper()

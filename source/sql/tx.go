@@ -26,27 +26,65 @@ type DB interface {
 }
 
 // Tx is the part of the caller's transaction that AppendTx needs. *sql.Tx,
-// *sqlx.Tx, *sql.Conn and bun.Tx have it, and so has a gorm.DB's
-// Statement.ConnPool; for pgx see [Pgx]. What embeds a *sql.Tx is used through
-// that.
+// *sqlx.Tx and bun.Tx have it, and so has a gorm.DB's Statement.ConnPool; for pgx
+// see [Pgx]. A connection on which the caller has begun a transaction by a
+// statement (*sql.Conn, bun.Conn) serves as well. A pool is refused, since its
+// statements are part of no transaction. What embeds a *sql.Tx or a *sql.Conn is
+// used through that.
 type Tx interface {
 	// ExecContext runs a statement in the transaction.
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// embedded returns the *sql.Tx that tx embeds, since a bun.Tx formats the text of
-// statements and leaves their arguments out; nil if there is none.
-func embedded(tx any) *sql.Tx {
+// errPool refuses an append that would stay when the caller rolls back.
+var errPool = errors.New("this is a pool, whose statements are part of no transaction: give the transaction that the pool has begun, or use Append")
+
+// isPool reports whether statements of tx run on any connection.
+func isPool(tx Tx) bool {
+	switch v := tx.(type) {
+	case interface{ Commit() error }:
+		return false
+	case interface{ Stats() sql.DBStats }: // what embeds a *sql.DB, too
+		return true
+	case interface{ GetDBConn() (*sql.DB, error) }: // that of gorm, if it prepares statements
+		return true
+	case interface{ isPool() bool }:
+		return v.isPool()
+	}
+	return false
+}
+
+// embeddedTx returns the *sql.Tx that tx embeds; nil if there is none.
+func embeddedTx(tx any) *sql.Tx { return embedded[*sql.Tx](tx, "Tx") }
+
+// embedded returns the session that tx embeds in a field of that name, since a
+// bun.Tx formats the text of statements and leaves their arguments out; nil if
+// there is none.
+func embedded[S comparable](tx any, name string) (session S) {
 	v := reflect.Indirect(reflect.ValueOf(tx))
 	if v.Kind() != reflect.Struct {
-		return nil
+		return session
 	}
-	field, ok := v.Type().FieldByName("Tx")
-	if !ok || !field.Anonymous || len(field.Index) != 1 || field.Type != reflect.TypeFor[*sql.Tx]() {
-		return nil
+	field, ok := v.Type().FieldByName(name)
+	if !ok || !field.Anonymous || len(field.Index) != 1 || field.Type != reflect.TypeFor[S]() {
+		return session
 	}
-	own, _ := v.FieldByIndex(field.Index).Interface().(*sql.Tx)
-	return own
+	session, _ = v.FieldByIndex(field.Index).Interface().(S)
+	return session
+}
+
+// plain returns what runs the statements of the transaction as they are.
+func plain(tx Tx) (Tx, error) {
+	if isPool(tx) {
+		return nil, errPool
+	}
+	if own := embeddedTx(tx); own != nil {
+		return own, nil
+	}
+	if own := embedded[*sql.Conn](tx, "Conn"); own != nil {
+		return own, nil
+	}
+	return tx, nil
 }
 
 // Pgx makes a [Tx] of a pgx.Tx, or of another connection of pgx:
@@ -56,12 +94,19 @@ func Pgx[R any](tx interface {
 	Exec(ctx context.Context, query string, args ...any) (R, error)
 },
 ) Tx {
-	return pgxTx[R]{tx.Exec}
+	_, pool := tx.(interface { // a *pgxpool.Pool
+		Close()
+		Reset()
+	})
+	return pgxTx[R]{tx.Exec, pool}
 }
 
 type pgxTx[R any] struct {
 	exec func(ctx context.Context, query string, args ...any) (R, error)
+	pool bool
 }
+
+func (t pgxTx[R]) isPool() bool { return t.pool }
 
 func (t pgxTx[R]) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	tag, err := t.exec(ctx, query, args...)

@@ -17,6 +17,7 @@ type Base struct {
 
 	StateSQL string // the state alone, in the layout of row
 	PageSQL  string // the state and the events from a seq on, at most so many
+	Beside   string // PageSQL with the state beside the event at that seq, and without it if there is no such event; empty: there is only PageSQL
 	Now      string // expression: the time as the log's column stores it
 
 	Dense      bool   // the log's seqs have no holes, so that one shows rows which somebody else has removed
@@ -64,12 +65,20 @@ func (t *Base) Query(ctx context.Context, a Ask, args ...int64) (RowPage, error)
 		extra, from = 0, ClampSeq(from+1)
 	}
 	args = append(args, int64(from), int64(asked+extra))
-	read := func() (RowPage, error) {
-		rows, err := t.rows(ctx, t.PageSQL, args...)
+	collect := func(query string) (RowPage, error) {
+		rows, err := t.rows(ctx, query, args...)
 		if err != nil {
 			return RowPage{}, err
 		}
 		return t.sizer.collect(rows, after.Seq, asked, limit)
+	}
+	read := func() (RowPage, error) {
+		if t.Beside != "" {
+			if p, err := collect(t.Beside); !errors.Is(err, ErrNoHead) {
+				return p, err
+			}
+		}
+		return collect(t.PageSQL)
 	}
 	if a.Topics != nil {
 		read = func() (RowPage, error) { return t.readTopics(ctx, a, asked, args...) }

@@ -21,6 +21,12 @@ func SQLState(err error) string {
 	}](err); ok {
 		return e.SQLState()
 	}
+	if e, ok := errors.AsType[interface {
+		error
+		Field(code byte) string // bun's pgdriver gives the fields of PostgreSQL's message
+	}](err); ok {
+		return e.Field('C')
+	}
 	return ""
 }
 
@@ -54,10 +60,20 @@ func RetryCut[T any](ctx context.Context, fn func(ctx context.Context) (T, error
 		if ctx.Err() != nil {
 			return v, because(ctx, err)
 		}
-		if attempt == cutRetries || !isCut(err) && SQLState(err) != "40001" {
+		if attempt == cutRetries || !isCut(err) && !gaveWay(err) {
 			return v, err
 		}
 	}
+}
+
+// gaveWay reports whether the database has rolled the transaction back for the
+// sake of another: it could not be serialized, or they waited for each other.
+func gaveWay(err error) bool {
+	switch SQLState(err) {
+	case "40001", "40P01":
+		return true
+	}
+	return strings.Contains(err.Error(), "Error 1213 (40001)") // go-sql-driver's text: its errors have no method for the code
 }
 
 // because adds the end of ctx to an error that came of it: a driver may only say

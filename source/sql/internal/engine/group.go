@@ -218,12 +218,12 @@ func (g *Group) alone(m *groupMember) groupOutcome {
 // isRefusal reports whether nothing was committed, and the reason may be in one
 // of several events: not in the connection, the server or the context.
 func isRefusal(err error) bool {
-	if errors.Is(err, cdc.ErrUnknownOutcome) || errors.Is(err, context.Canceled) || isCut(err) {
+	if errors.Is(err, cdc.ErrUnknownOutcome) || errors.Is(err, context.Canceled) || isCut(err) || gaveWay(err) { // each tries again, see RetryCut
 		return false
 	}
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return false
 	}
-	code := SQLState(err) // 40001: each tries again, see RetryCut
-	return code != "40001" && !strings.HasPrefix(code, "08") && !strings.HasPrefix(code, "53") && !strings.HasPrefix(code, "57")
+	code := SQLState(err)
+	return !strings.HasPrefix(code, "08") && !strings.HasPrefix(code, "53") && !strings.HasPrefix(code, "57")
 }

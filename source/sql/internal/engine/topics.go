@@ -79,10 +79,9 @@ func (p *RowPage) scan(rows *sql.Rows) (events []cdc.Event, err error) {
 			return nil, err
 		}
 		if r.seq == 0 {
-			if p.State, err = r.state(); err != nil {
+			if p.State, found, err = r.state(); err != nil {
 				return nil, err
 			}
-			found = true
 			continue
 		}
 		events = append(events, r.event())

@@ -17,9 +17,13 @@ func open(_ context.Context, h *engine.Host, s engine.Settings) (engine.Engine, 
 	n := s.Names
 	state := fmt.Sprintf("SELECT 0 AS seq, CAST(h.epoch AS BINARY) AS id, CAST(h.floor AS CHAR) AS topic, CAST(h.head AS CHAR) AS type, CAST(h.head AS CHAR) AS `key`,"+
 		" NULL AS time, NULL AS data, CONCAT(EXISTS (SELECT 1 FROM %s), ' ', h.server, ' -') AS meta FROM %s h WHERE h.one = 1", n.Inbox, n.Head)
+	beside := fmt.Sprintf("SELECT l.seq, l.id, l.topic, l.type, l.`key`, l.time, l.data, l.meta,"+
+		" IF(l.seq = %[1]s, CONCAT_WS(' ', h.epoch, h.floor, h.head, h.head, EXISTS (SELECT 1 FROM %[2]s), h.server, '-'), NULL)"+
+		" FROM %[3]s h STRAIGHT_JOIN %[4]s l WHERE h.one = 1 AND l.seq >= %[1]s ORDER BY l.seq LIMIT %[5]s", engine.Number1, n.Inbox, n.Head, n.Log, engine.Number2)
 	b := &engine.Base{
 		DB: h.DB, Settings: s, StateSQL: state,
 		PageSQL: "(" + state + ") UNION ALL (SELECT seq, id, topic, type, `key`, time, data, meta FROM " + n.Log + " WHERE seq >= " + engine.Number1 + " ORDER BY seq LIMIT " + engine.Number2 + ")",
+		Beside:  beside,
 		Now:     now,
 	}
 	b.Rewound = b.NewServer

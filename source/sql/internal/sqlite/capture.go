@@ -131,11 +131,11 @@ func (c capture) triggers() []engine.Trigger {
 		return engine.Trigger{Name: name, Create: "CREATE TRIGGER " + c.On.Qualify(name) + rest, Text: "CREATE TRIGGER " + c.On.Quote(name) + rest}
 	}
 	return []engine.Trigger{
-		define("insert", "INSERT", "", c.insert(inserted, "NEW", c.data("true", "NEW"), "")),
+		define("insert", "INSERT", "", c.insert(inserted, "NEW", c.data(always, "NEW"), "")),
 		define("update", "UPDATE", "("+changed+") OR ("+moved+")",
-			c.insert(deleted, "OLD", c.data("true", "OLD"), moved)+" "+
-				c.insert("CASE WHEN "+moved+" THEN "+inserted+" ELSE "+updated+" END", "NEW", c.data("NOT ("+moved+")", "OLD", "NEW"), "")),
-		define("delete", "DELETE", "", c.insert(deleted, "OLD", c.data("true", "OLD"), "")),
+			c.insert(deleted, "OLD", c.data(always, "OLD"), moved)+" "+
+				c.insert(when(moved, inserted, updated), "NEW", c.data("NOT ("+moved+")", "OLD", "NEW"), "")),
+		define("delete", "DELETE", "", c.insert(deleted, "OLD", c.data(always, "OLD"), "")),
 	}
 }
 

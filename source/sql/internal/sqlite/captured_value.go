@@ -23,7 +23,7 @@ func (c capture) data(old string, rows ...string) string {
 	for i, row := range rows {
 		shown := size(cell(i))
 		if row == "OLD" {
-			shown = "CASE WHEN " + old + " THEN " + shown + " ELSE 0 END"
+			shown = when(old, shown, "0")
 		}
 		sizes, fits = append(sizes, shown), append(fits, fmt.Sprintf("%s <= %d", shown, share))
 	}
@@ -33,12 +33,24 @@ func (c capture) data(old string, rows ...string) string {
 		if i < 0 {
 			return "'null'"
 		}
-		return "CASE WHEN " + condition + " THEN json_group_object(column1, " + c.value(cell(i)) + ") FILTER (WHERE " + condition + " AND (" + kept + ")) ELSE 'null' END"
+		object := "json_group_object(column1, " + c.value(cell(i)) + ") FILTER (WHERE " + when(condition, kept, "false") + ")"
+		return when(condition, object, "'null'")
 	}
 	members := c.members(rows)
 	return fmt.Sprintf(`(SELECT '{"old":' || %s || ',"new":' || %s || CASE WHEN small THEN '' ELSE ',"omitted":' || json_group_object(column1, 'too large') FILTER (WHERE NOT (%s)) END || '}'`+
 		" FROM %s CROSS JOIN (SELECT sum(%s) <= %d AS small FROM %s))",
-		object("OLD", old), object("NEW", "true"), kept, members, strings.Join(sizes, " + "), maxEventBytes, members)
+		object("OLD", old), object("NEW", always), kept, members, strings.Join(sizes, " + "), maxEventBytes, members)
+}
+
+// always is a condition that is never asked.
+const always = "true"
+
+// when is then where the condition holds, and otherwise if it does not.
+func when(condition, then, otherwise string) string {
+	if condition == always {
+		return then
+	}
+	return "CASE WHEN " + condition + " THEN " + then + " ELSE " + otherwise + " END"
 }
 
 // members is a table with a row for each column: its name, and its value in each

@@ -61,7 +61,7 @@ func open(ctx context.Context, h *engine.Host, s engine.Settings) (engine.Engine
 	}
 	e := &singleWriter{Base: b, host: h}
 	b.Rewound = e.restart
-	return e, nil
+	return e, tellJournal(ctx, h.DB, s)
 }
 
 // restart begins a new epoch after the numbers went back below the floor: the
