@@ -2,6 +2,7 @@ package sse_test
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -269,6 +270,11 @@ func (b *lazyBody) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		b.body = response.Body
+		if response.Header.Get("Content-Encoding") == "gzip" {
+			if b.body, err = gzip.NewReader(response.Body); err != nil {
+				return 0, err
+			}
+		}
 	}
 	return b.body.Read(p)
 }

@@ -47,6 +47,9 @@ func runCostServer() {
 		}
 		mux.Handle("GET "+path, handler)
 	}
+	if err := serveZipCosts(mux, log); err != nil {
+		panic(err)
+	}
 	raw := &rawStreams{}
 	mux.HandleFunc("GET /bare", serveBare)
 	mux.HandleFunc("GET /raw", raw.serve)

@@ -68,9 +68,7 @@ func (h *Handler) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	err := h.Drain(ctx, 0)
-	if h.lot != nil {
-		h.lot.close() // each stream that has not ended has a goroutine that ends it
-	}
+	h.dispatcher.close() // each stream that has not ended has a goroutine that ends it
 	if h.ownsHub {
 		_ = h.hub.Close() // returns nil
 	}

@@ -88,6 +88,9 @@ func openRaw(t testing.TB, conn net.Conn, target string, headers ...string) *par
 	t.Helper()
 	var request strings.Builder
 	request.WriteString("GET " + target + " HTTP/1.1\r\nHost: test\r\n")
+	if compressing() {
+		headers = append(headers, "Accept-Encoding", "gzip")
+	}
 	for i := 0; i < len(headers); i += 2 {
 		request.WriteString(headers[i] + ": " + headers[i+1] + "\r\n")
 	}
@@ -119,7 +122,7 @@ func TestDrainedHandlerTurnsClientsAway(t *testing.T) {
 // stream after the write deadline, while another one gets everything.
 func TestStuckClientIsCut(t *testing.T) {
 	s := serve(t, nil, &sse.Options{Timeouts: sse.Timeouts{Write: time.Second}})
-	big := `"` + strings.Repeat("x", 1<<18) + `"`
+	big := `"` + base64Text(string(randomBytes(3<<16))) + `"` // does not become much smaller
 	stuck, ended := stuckClient(t, s)
 	defer func() { _ = stuck.Close() }()
 	reader := s.follow(t, "")
@@ -141,7 +144,7 @@ func TestStuckClientIsCut(t *testing.T) {
 // does not read.
 func TestDrainCutsStuckClients(t *testing.T) {
 	s := serve(t, nil, nil) // a write deadline of 30 s
-	big := `"` + strings.Repeat("x", 1<<20-100) + `"`
+	big := `"` + base64Text(string(randomBytes(3<<18-100))) + `"`
 	stuck, ended := stuckClient(t, s)
 	defer func() { _ = stuck.Close() }()
 	for range 16 {

@@ -159,9 +159,14 @@ func (f *framer) encode(dst []byte, c cdc.Cursor, e cdc.Event) (name string, dat
 // appendData appends the data: lines of a frame: a new one after each CR, LF
 // or CRLF, as the receiver of the stream splits them.
 func appendData(dst, data []byte) []byte {
+	// As a rule there is none, and IndexByte is ten times as fast as IndexAny.
+	oneLine := bytes.IndexByte(data, '\n') < 0 && bytes.IndexByte(data, '\r') < 0
 	for {
 		dst = append(dst, "data: "...)
-		end := bytes.IndexAny(data, "\r\n")
+		end := -1
+		if !oneLine {
+			end = bytes.IndexAny(data, "\r\n")
+		}
 		if end < 0 {
 			return append(append(dst, data...), '\n')
 		}

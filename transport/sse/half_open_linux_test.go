@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -25,9 +24,6 @@ type network struct {
 // newNetwork ends the test with a visible skip where it may not make one.
 func newNetwork(t *testing.T) network {
 	t.Helper()
-	if _, err := exec.LookPath("ip"); err != nil || os.Getuid() != 0 {
-		testserver.Missing(t, "netns", "a network namespace needs root and the program ip")
-	}
 	n := rand.IntN(1 << 14)
 	name := fmt.Sprintf("gapless%d", n)
 	host, peer := fmt.Sprintf("10.213.%d.%d", n>>6, n<<2&255|1), fmt.Sprintf("10.213.%d.%d", n>>6, n<<2&255|2)
@@ -40,8 +36,8 @@ func newNetwork(t *testing.T) network {
 		{"-n", name, "addr", "add", peer + "/30", "dev", name},
 		{"-n", name, "link", "set", name, "up"},
 	} {
-		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-			testserver.Missing(t, "netns", fmt.Sprintf("ip %v: %v: %s", args, err, out))
+		if err := testserver.IP(t.Context(), args...); err != nil {
+			testserver.Missing(t, "netns", err.Error())
 		}
 	}
 	return network{name, host}
@@ -50,8 +46,8 @@ func newNetwork(t *testing.T) network {
 // down takes the link of the peer down: it can say nothing any more.
 func (n network) down(t *testing.T) {
 	t.Helper()
-	if out, err := exec.Command("ip", "-n", n.name, "link", "set", n.name, "down").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	if err := testserver.IP(t.Context(), "-n", n.name, "link", "set", n.name, "down"); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -59,6 +55,10 @@ func (n network) down(t *testing.T) {
 // ConnContext is mounted; without it, the kernel's retransmissions last for a
 // quarter of an hour.
 func TestHalfOpenConnection(t *testing.T) {
+	t.Parallel()
+	if testserver.RanApart(t) {
+		return
+	}
 	const heartbeat, writeTimeout, grace = 500 * time.Millisecond, 2 * time.Second, 5 * time.Second
 	for _, test := range []struct {
 		name         string
@@ -71,21 +71,7 @@ func TestHalfOpenConnection(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := httptest.NewUnstartedServer(handler)
-			_ = s.Listener.Close()
-			if s.Listener, err = net.Listen("tcp", net.JoinHostPort(peer.host, "0")); err != nil {
-				t.Fatal(err)
-			}
-			if test.mounted {
-				s.Config.ConnContext = handler.ConnContext
-			}
-			if test.tls {
-				s.TLS = &tls.Config{}
-				s.StartTLS()
-			} else {
-				s.Start()
-			}
-			t.Cleanup(func() { _ = handler.Close(); s.CloseClientConnections(); s.Close() })
+			s := serveAt(t, handler, peer.host, test.mounted, test.tls)
 			client := exec.Command("ip", "netns", "exec", peer.name, "curl", "-skN", s.URL)
 			if err := client.Start(); err != nil {
 				t.Fatal(err)
@@ -105,4 +91,26 @@ func TestHalfOpenConnection(t *testing.T) {
 			}
 		})
 	}
+}
+
+// serveAt serves the handler at an address of the host, perhaps with ConnContext.
+func serveAt(t *testing.T, handler *sse.Handler, host string, mounted, encrypted bool) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(handler)
+	_ = s.Listener.Close()
+	var err error
+	if s.Listener, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
+		t.Fatal(err)
+	}
+	if mounted {
+		s.Config.ConnContext = handler.ConnContext
+	}
+	if encrypted {
+		s.TLS = &tls.Config{}
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
+	t.Cleanup(func() { _ = handler.Close(); s.CloseClientConnections(); s.Close() })
+	return s
 }

@@ -23,8 +23,8 @@ type Handler struct {
 	ring    *ring
 	exact   *ring // frames for ?data=exact
 
-	counts counts // for Status
-	lot    *lot   // of parked streams; nil without Limits.Park
+	dispatcher *dispatcher
+	counts     counts // for Status
 
 	mu       sync.Mutex
 	arriving map[*stream]struct{} // before they are served or turned away
@@ -55,9 +55,7 @@ func NewHandler(log cdc.Log, opts *Options) (*Handler, error) {
 		}
 		h.hub, h.ownsHub = hub, true
 	}
-	if o.Limits.Park {
-		h.lot = newLot(h.hub)
-	}
+	h.dispatcher = newDispatcher(h.hub)
 	return h, nil
 }
 
@@ -86,6 +84,19 @@ func (h *Handler) Hub() *cdc.Hub { return h.hub }
 // ServeHTTP serves one client until it leaves, the server drains or the log
 // fails.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := h.answer(w, r)
+	if s == nil {
+		return
+	}
+	// Here, where little of the stack is in use: Go gives all goroutines that
+	// net/http starts for a connection twice the stack if these wait 100 bytes deeper.
+	<-s.turns.ended
+	s.endResponse(r)
+}
+
+// answer answers what wants no stream. It returns a stream that has begun and is
+// not parked.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request) *stream {
 	const methods = "GET, HEAD, OPTIONS"
 	h.opts.CORS.allow(w.Header(), r)
 	w.Header().Set("X-Content-Type-Options", "nosniff") // no page takes an answer for a script
@@ -94,19 +105,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodOptions:
 		w.Header().Set("Allow", methods)
 		w.WriteHeader(http.StatusNoContent)
-		return
+		return nil
 	default:
 		w.Header().Set("Allow", methods)
 		p := &problem{Status: http.StatusMethodNotAllowed, Title: http.StatusText(http.StatusMethodNotAllowed), Detail: "an event stream is read with GET"}
 		p.write(w)
-		return
+		return nil
 	}
 	s := &stream{h: h}
 	s.heartbeat = h.opts.Heartbeat - rand.N(h.opts.Heartbeat/5+1)
-	s.out = writer{w: w, control: http.NewResponseController(w), timeout: h.opts.Timeouts.Write, silence: s.heartbeat}
-	handedOver := false
+	s.out = writer{w: w, control: http.NewResponseController(w), timeout: h.opts.Timeouts.Write}
+	if r.ProtoMajor > 1 {
+		s.out.silence = s.heartbeat
+	}
+	begun := false
 	defer func() {
-		if !handedOver {
+		if !begun {
 			s.out.close()
 		}
 	}()
@@ -120,16 +134,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodHead || s.request.boundsOnly:
 		err = h.answerBounds(w, r)
 	default:
-		handedOver, err = s.open(r)
+		begun, err = s.open(r)
 	}
-	if p, ok := errors.AsType[*problem](err); ok {
-		if hasBody(r) { // net/http reads it first
-			_ = s.out.control.SetReadDeadline(time.Now().Add(bodyTimeout))
-		}
-		p.write(w)
-		return
+	switch {
+	case err != nil:
+		s.refuse(r, err)
+	case begun && s.parked == nil:
+		return s
 	}
-	if err != nil {
+	return nil
+}
+
+// refuse answers the error of a request that did not become a stream.
+func (s *stream) refuse(r *http.Request, err error) {
+	p, ok := errors.AsType[*problem](err)
+	if !ok {
 		s.out.abort(r)
 	}
+	if hasBody(r) { // net/http reads it first
+		_ = s.out.control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	}
+	p.write(s.out.w)
 }

@@ -34,7 +34,7 @@ type StreamOpened struct {
 // StreamSent is one write of events to one client.
 type StreamSent struct {
 	Events int
-	Bytes  int
+	Bytes  int // as they were compressed
 	State  cdc.State
 
 	// Delay is the time from [cdc.Event.Time] of the newest of the events to
@@ -49,7 +49,7 @@ type StreamEnded struct {
 	Remote   string     // address of the client or of the proxy before it
 	Cursor   cdc.Cursor // everything up to here was sent or did not match
 	Events   uint64     // sent
-	Bytes    uint64     // sent, control frames included
+	Bytes    uint64     // sent, control frames included, as they were compressed
 	Age      time.Duration
 }
 

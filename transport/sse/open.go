@@ -4,17 +4,23 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/gapless-go/gapless/transport/sse/internal/gz"
 	"github.com/gapless-go/gapless/transport/sse/internal/wire"
 )
 
-// open sends the headers and serves the stream, or hands it over to a goroutine
-// of its own, after which it must not be touched. The error is a *problem, or a
-// *writeError if the client may not have got all of what was sent.
-func (s *stream) open(r *http.Request) (handedOver bool, err error) {
+// open sends the headers and begins the stream, which then belongs to its turns.
+// The error is a *problem, or a *writeError if the client may not have got all of
+// what was sent.
+func (s *stream) open(r *http.Request) (begun bool, err error) {
 	header := s.out.w.Header()
-	streamHeaders(header)
+	if s.out.gzip = s.h.opts.Limits.Compress && gz.Accepted(r.Header) && !encoded(header); s.out.gzip {
+		header.Set("Content-Encoding", "gzip")
+	}
+	s.h.opts.streamHeaders(header)
 	if s.out.reused = s.request.limit > 0; !s.out.reused && r.ProtoMajor == 1 {
 		header.Set("Connection", "close") // the write deadline must not outlive the stream
 	}
@@ -22,36 +28,62 @@ func (s *stream) open(r *http.Request) (handedOver bool, err error) {
 	if err = s.out.start(); err != nil {
 		header.Del("Connection")
 		header.Del("X-Accel-Buffering")
+		if s.out.gzip {
+			header.Del("Content-Encoding")
+		}
 		return false, err
 	}
 	s.remote, s.opened = r.RemoteAddr, time.Now()
-	if s.parkable(r) {
-		return s.openParkable(r)
-	}
-	return false, s.serve(r)
-}
-
-// serve serves the stream until it ends.
-func (s *stream) serve(r *http.Request) (err error) {
 	inGoodOrder := endWithReset(r)
-	defer func() {
-		if err == nil {
+	// The context has the values of the request's, whose end is a stop like others.
+	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
+	if s.parkable(r) {
+		s.parked = &parked{fd: -1} // before Status sees the stream
+	}
+	if !s.entered() {
+		defer s.cancel(nil)
+		if err = s.reject(); err == nil {
 			inGoodOrder()
 		}
-	}()
-	s.ctx, s.cancel = context.WithCancelCause(r.Context())
-	defer s.cancel(nil)
-	if !s.entered() {
-		return s.reject()
+		return false, err
 	}
-	reason := EndLog // if foreign code panics
-	defer func() { s.h.leave(s, reason) }()
 	s.observeOpened()
-	if s.h.lot != nil {
+	if s.parked != nil {
+		err = s.park()
+	} else {
+		s.serve(r, inGoodOrder)
+	}
+	if err == nil {
+		go s.firstTurn() // endResponse and Drain wait for the last
+	}
+	return err == nil, err
+}
+
+// serve lets the handler wait for the stream.
+func (s *stream) serve(r *http.Request, inGoodOrder func()) {
+	if s.h.opts.Limits.Park {
 		s.h.counts.unparkable.Add(1)
 	}
-	reason = s.run()
-	return s.out.failure()
+	s.turns.ended = make(chan struct{})
+	s.turns.inGoodOrder = inGoodOrder
+	s.turns.unwatch = context.AfterFunc(r.Context(), func() { s.stop(context.Cause(r.Context())) }) //nolint:contextcheck // the stream has its own
+}
+
+// endResponse is called when the stream has ended that the handler waits for. A
+// panic of foreign code comes out here, where net/http and middleware can recover
+// it.
+func (s *stream) endResponse(r *http.Request) {
+	defer s.out.close()
+	s.turns.unwatch()
+	s.cancel(nil)
+	s.h.leave(s, s.turns.reason)
+	if p := s.turns.panicked; p != nil {
+		panic(p)
+	}
+	if s.out.failure() != nil {
+		s.out.abort(r)
+	}
+	s.turns.inGoodOrder()
 }
 
 // entered reports whether the stream is to be served.
@@ -64,6 +96,9 @@ func (s *stream) entered() bool {
 
 func (s *stream) observeOpened() {
 	s.h.counts.opened.Add(1)
+	if s.out.gzip {
+		s.h.counts.compressed.Add(1)
+	}
 	observe(s.h, "Observer.StreamOpened", s.h.opts.Observer.StreamOpened, StreamOpened{Remote: s.remote, Start: s.request.start, Filter: s.filter})
 }
 
@@ -76,10 +111,25 @@ func outliveReadTimeout(control *http.ResponseController, r *http.Request) {
 	}
 }
 
-func streamHeaders(header http.Header) {
+func (o *Options) streamHeaders(header http.Header) {
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-cache, no-transform")
 	header.Set("X-Accel-Buffering", "no") // nginx
+	if o.Limits.Compress && !varies(header) {
+		header.Add("Vary", "Accept-Encoding")
+	}
+}
+
+// encoded reports whether a middleware encodes the response, or may: one that
+// has said that it varies will, and some do it whatever encoding there is.
+func encoded(header http.Header) bool {
+	return header.Get("Content-Encoding") != "" || varies(header)
+}
+
+func varies(header http.Header) bool {
+	return slices.ContainsFunc(header.Values("Vary"), func(names string) bool {
+		return strings.Contains(strings.ToLower(names), "accept-encoding")
+	})
 }
 
 // reject asks a client that is not served to come back later.
@@ -103,7 +153,7 @@ func (h *Handler) answerBounds(w http.ResponseWriter, r *http.Request) error {
 	header := w.Header()
 	header.Set(wire.BoundsHeader, wire.FormatBounds(b))
 	if r.Method == http.MethodHead {
-		streamHeaders(header)
+		h.opts.streamHeaders(header)
 		return nil
 	}
 	header.Set("Content-Type", "application/json")

@@ -106,9 +106,16 @@ type Limits struct {
 	// nothing. 0 means never.
 	Age time.Duration
 
-	// FrameBytes bounds the memory for encoded frames that streams share. 0
-	// means 4 MiB.
+	// FrameBytes bounds the memory for encoded frames that streams share, and
+	// for what Compress makes of them. 0 means 4 MiB.
 	FrameBytes int
+
+	// Compress sends streams as gzip to clients that accept it. Frames are
+	// compressed once for all of them, so a client costs no memory for it. Pages
+	// are sent as they are, and so is what a middleware has given a
+	// Content-Encoding or Vary: Accept-Encoding. What is secret must not be in one frame with what an
+	// attacker can choose, or its size tells: see docs/security-sse.md.
+	Compress bool
 
 	// Park lets a stream over HTTP/1.1 without TLS keep no goroutine and no
 	// buffer while nothing is sent on it, which makes an idle stream cost a few
@@ -157,6 +164,7 @@ func (o *Options) withDefaults() Options {
 	setDefault(&opts.Timeouts.Start, 15*time.Second)
 	setDefault(&opts.Timeouts.Write, 30*time.Second)
 	setDefault(&opts.Limits.FrameBytes, 4<<20)
+	setDefault(&opts.Replay.PageSize, 512)
 	setDefault(&opts.Pages.Size, 512)
 	setDefault(&opts.Pages.MaxAge, 365*24*time.Hour)
 	if opts.Encoder == nil && !opts.Compat {

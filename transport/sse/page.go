@@ -215,11 +215,7 @@ func (s *stream) sendPage(from cdc.Cursor) error {
 
 // sendNext reads and sends the next events up to the seq.
 func (s *stream) sendNext(to uint64) error {
-	limit := s.h.opts.Replay.PageSize
-	if limit == 0 {
-		limit = 512
-	}
-	page, err := cdc.ReadFiltered(s.ctx, s.h.hub, s.pos, limit, s.filter)
+	page, err := cdc.ReadFiltered(s.ctx, s.h.hub, s.pos, s.h.opts.Replay.PageSize, s.filter)
 	if err != nil {
 		return err
 	}
@@ -239,7 +235,8 @@ func (s *stream) sendNext(to uint64) error {
 	return s.events(cdc.Batch{Events: page.Events, Cursor: s.pos})
 }
 
-// etag is of all that decides on the bytes of the page.
+// etag is of all that decides on the bytes of the page, but for what the
+// application sets when it is built: see Pages.
 func (s *stream) etag() string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %t %q", s.request.page, s.request.exact,
 		[...][]string{s.filter.Topics, s.filter.TopicPrefixes, s.filter.Types, s.filter.Keys}))

@@ -33,7 +33,7 @@ type ring struct {
 
 	mu     sync.Mutex
 	blocks []*block // oldest first; the last one may still grow
-	bytes  int      // capacity of all blocks
+	bytes  int      // capacity of all blocks, and what their chunks have
 	claims []*claim
 }
 
@@ -44,6 +44,9 @@ type block struct {
 	first, last uint64 // seqs
 	buf         []byte
 	frames      []ringFrame
+
+	chunks     []*chunk // in the order of their frames, the shorter one first
+	chunkBytes int      // of those that were compressed
 }
 
 type ringFrame struct {
@@ -80,16 +83,32 @@ func (r *ring) frames(epoch string, events []cdc.Event) (buf []byte, n int) {
 
 // find looks for the frames; r.mu is held.
 func (r *ring) find(epoch string, events []cdc.Event) (buf []byte, n int) {
+	if b, at := r.locate(epoch, &events[0]); b != nil {
+		return b.run(at, events)
+	}
+	return nil, 0
+}
+
+// locate returns where the frame of the event is, or nil; r.mu is held.
+func (r *ring) locate(epoch string, e *cdc.Event) (b *block, at int) {
 	for i := len(r.blocks) - 1; i >= 0; i-- {
 		b := r.blocks[i]
-		if seq := events[0].Seq; seq < b.first || seq > b.last || b.epoch != epoch {
+		if e.Seq < b.first || e.Seq > b.last || b.epoch != epoch {
 			continue
 		}
-		if at := b.search(events[0].Seq); same(b.frames[at].event, &events[0]) {
-			return b.run(at, events)
+		if at := b.search(e.Seq); same(b.frames[at].event, e) {
+			return b, at
 		}
 	}
 	return nil, 0
+}
+
+// start is where a frame begins in the block.
+func (b *block) start(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return b.frames[i-1].end
 }
 
 // search returns the index of the first frame whose event is not below seq.
@@ -99,11 +118,7 @@ func (b *block) search(seq uint64) int {
 
 // run returns the frames from at on as far as they are those of the events.
 func (b *block) run(at int, events []cdc.Event) (buf []byte, n int) {
-	start := 0
-	if at > 0 {
-		start = b.frames[at-1].end
-	}
-	end := b.frames[at].end
+	start, end := b.start(at), b.frames[at].end
 	for n = 1; n < len(events) && at+n < len(b.frames); n++ {
 		f := &b.frames[at+n]
 		if f.end-start > pieceBytes || !same(f.event, &events[n]) {
@@ -195,12 +210,17 @@ func (r *ring) file(epoch string, frames []byte, ends []ringFrame) []byte {
 		b.frames = append(b.frames, ringFrame{event: f.event, end: start + f.end})
 	}
 	b.last = ends[len(ends)-1].event.Seq
+	r.shrink()
+	return b.buf[start:len(b.buf):len(b.buf)]
+}
+
+// shrink lets go of the oldest blocks as far as they are too many; r.mu is held.
+func (r *ring) shrink() {
 	for len(r.blocks) > 1 && (r.bytes > r.maxBytes || len(r.blocks) > maxBlocks) {
-		r.bytes -= cap(r.blocks[0].buf)
+		r.bytes -= cap(r.blocks[0].buf) + r.blocks[0].chunkBytes
 		r.blocks[0] = nil
 		r.blocks = r.blocks[1:]
 	}
-	return b.buf[start:len(b.buf):len(b.buf)]
 }
 
 // room returns a block with room for n bytes of frames from seq on; r.mu is

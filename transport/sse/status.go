@@ -22,7 +22,7 @@ type StreamStatus struct {
 	Position uint64 // seq up to which everything was sent or did not match
 	Events   uint64 // sent: the operating system has them, and the client perhaps not yet
 	Replayed uint64 // of them, while it was replaying
-	Bytes    uint64 // sent in frames of events
+	Bytes    uint64 // sent in frames of events, as they were compressed
 	Parked   bool   // it has no goroutine at this moment
 }
 
@@ -52,9 +52,14 @@ type Status struct {
 	Parked     int
 	Unparkable uint64
 
+	// Compressed is, with Limits.Compress, how many of the streams that were
+	// admitted are, or were, compressed.
+	Compressed uint64
+
 	// Events and Bytes were sent, that is, written: the operating system has
-	// them, and only the clients know what they have received. Replayed is how
-	// many of the events left while their stream was replaying.
+	// them, and only the clients know what they have received. Of a stream that
+	// is compressed Bytes are what it was made. Replayed is how many of the
+	// events left while their stream was replaying.
 	Events, Replayed, Bytes uint64
 
 	Ended   map[EndReason]uint64 // streams that were admitted
@@ -114,7 +119,7 @@ const (
 
 // counts are what a Handler remembers of the past.
 type counts struct {
-	opened, unparkable atomic.Uint64
+	opened, unparkable, compressed atomic.Uint64
 
 	mu                      sync.Mutex
 	events, replayed, bytes uint64 // of streams that have ended
@@ -125,7 +130,7 @@ type counts struct {
 }
 
 func (c *counts) fill(s *Status) {
-	s.Opened, s.Unparkable = c.opened.Load(), c.unparkable.Load()
+	s.Opened, s.Unparkable, s.Compressed = c.opened.Load(), c.unparkable.Load(), c.compressed.Load()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.Events, s.Replayed, s.Bytes = c.events, c.replayed, c.bytes

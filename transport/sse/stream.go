@@ -21,8 +21,8 @@ const maxResets = 3
 // heartbeats.
 const checkpointInterval = time.Second
 
-// stream is one client. All its fields belong to the goroutine of its handler,
-// except where a method says otherwise.
+// stream is one client. All its fields belong to the goroutine that has its turn,
+// before the first to that of its handler, except where a method says otherwise.
 type stream struct {
 	h         *Handler
 	out       writer
@@ -38,16 +38,20 @@ type stream struct {
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc // by anyone, as a part of stop
-	parked *parked                 // nil: the stream is served by its handler
-	timer  *time.Timer             // for the start, then for the end; nil if it has none
+	turns  turns
+	parked *parked     // nil: its handler waits for it
+	timer  *time.Timer // for the start, then for the end; nil if it has none
 
 	revocations []func(user string) bool // while it arrives; guarded by Handler.mu
 
-	pages        *wire.PagesData // with which the client goes on
-	start        cdc.Start       // of the next follow
-	follower     *cdc.Follower   // of a stream that can be parked; nil before it begins
-	pos          cdc.Cursor      // everything up to here was sent or did not match
-	sent         cdc.Cursor      // position of the last id; the tag may be missing
+	pages        *wire.PagesData             // with which the client goes on
+	start        cdc.Start                   // of the next follow
+	follower     *cdc.Follower               // nil before it begins
+	batches      iter.Seq2[cdc.Batch, error] // of follower; nil before it begins, and after a reset
+	step         func(cdc.Batch, error) bool // takeStep
+	failed       error                       // of the last step
+	pos          cdc.Cursor                  // everything up to here was sent or did not match
+	sent         cdc.Cursor                  // position of the last id; the tag may be missing
 	helloSent    bool
 	live         bool // announced
 	resets       int  // in a row
@@ -60,20 +64,13 @@ type stream struct {
 	}
 }
 
-// run follows the log until the client, the server or the log ends it.
-func (s *stream) run() EndReason {
-	s.begin()
-	defer s.stopTimer()
-	return s.end(s.proceed())
-}
-
 func (s *stream) begin() {
 	s.start = s.request.start
 	s.timer = s.endAfter(s.h.opts.Timeouts.Start, EndStartTimeout)
 }
 
 // proceed follows the log until the stream ends; the error says why. It is nil
-// if a stream that can be parked has nothing to send: it goes on by another call.
+// if there is nothing to send: the stream goes on by another call.
 func (s *stream) proceed() error {
 	for {
 		err := s.follow()
@@ -87,7 +84,7 @@ func (s *stream) proceed() error {
 		}
 		if ok {
 			err = s.reset(reset)
-			s.start, s.follower = cdc.After(reset.Resume), nil
+			s.start, s.batches = cdc.After(reset.Resume), nil
 		}
 		if err != nil {
 			return err
@@ -102,9 +99,7 @@ func (s *stream) endAfter(d time.Duration, reason EndReason) *time.Timer {
 // stop ends the stream. Anyone may call it.
 func (s *stream) stop(why error) {
 	s.cancel(why)
-	if s.parked != nil {
-		s.wake()
-	}
+	s.wake()
 }
 
 func (s *stream) stopTimer() {
@@ -117,29 +112,25 @@ func (s *stream) stopTimer() {
 // follow serves the client from start on, or goes on where its follower is. The
 // error is nil if that is idle.
 func (s *stream) follow() error {
-	for b, err := range s.batches() {
-		if err == nil {
-			err = s.batch(b)
-		}
-		if err == nil {
-			err = s.toPages()
-		}
-		if err != nil {
-			return err
-		}
+	if s.batches == nil {
+		s.follower = s.h.hub.Follower(s.start, s.h.opts.follow(s.filter, s.heartbeat))
+		s.batches, s.step = s.follower.Batches(s.ctx), s.takeStep // once: a turn allocates nothing
 	}
-	return nil
+	s.failed = nil
+	s.batches(s.step)
+	return s.failed
 }
 
-func (s *stream) batches() iter.Seq2[cdc.Batch, error] {
-	opts := s.h.opts.follow
-	if s.parked == nil {
-		return cdc.Follow(s.ctx, s.h.hub, s.start, opts(s.filter, s.heartbeat))
+// takeStep is the body of the loop over batches.
+func (s *stream) takeStep(b cdc.Batch, err error) bool {
+	if err == nil {
+		err = s.batch(b)
 	}
-	if s.follower == nil {
-		s.follower = s.h.hub.Follower(s.start, opts(s.filter, s.heartbeat))
+	if err == nil {
+		err = s.toPages()
 	}
-	return s.follower.Batches(s.ctx)
+	s.failed = err
+	return err == nil
 }
 
 // batch sends one step of the stream.
@@ -284,6 +275,7 @@ func (s *stream) reconnect(retry time.Duration) {
 		frame.id = s.id(s.pos)
 	}
 	_ = s.control(frame) // it is the end either way
+	s.out.conclude()
 }
 
 // control sends control frames in one write; of those, the older dialect knows
@@ -304,12 +296,19 @@ func (s *stream) control(frames ...control) error {
 // end does so after the piece that is under way.
 func (s *stream) events(b cdc.Batch) error {
 	before, epoch := s.out.bytes, b.Cursor.Epoch
+	if b.State == cdc.Replaying {
+		s.h.dispatcher.historians.Add(1)
+		defer s.h.dispatcher.historians.Add(-1)
+	}
 	for sent := 0; sent < len(b.Events); {
 		n, err := s.piece(epoch, s.withinLimit(b.Events, sent))
 		if err != nil {
 			return err
 		}
 		sent += n
+		if b.State == cdc.Replaying {
+			s.h.dispatcher.yield()
+		}
 		if err := s.enough(sent); err != nil && (sent < len(b.Events) || s.request.limit > 0) {
 			b.Events, s.pos = b.Events[:sent], b.Events[sent-1].Cursor(epoch)
 			s.account(b, before)
@@ -332,7 +331,7 @@ func (s *stream) withinLimit(events []cdc.Event, sent int) []cdc.Event {
 // enough returns why the stream ends after this many events of a batch, or nil.
 func (s *stream) enough(sent int) error {
 	limit := s.request.limit
-	if limit > 0 && (int(s.status.events.Load())+sent >= limit || s.out.bytes >= cdc.PageBytes) {
+	if limit > 0 && (int(s.status.events.Load())+sent >= limit || s.out.text() >= cdc.PageBytes) {
 		return &endError{EndLimit}
 	}
 	return context.Cause(s.ctx)
@@ -360,31 +359,6 @@ func (s *stream) observeEnd(reason EndReason, admitted bool) {
 		Reason: reason, Admitted: admitted, Remote: s.remote, Cursor: s.pos,
 		Events: s.status.events.Load(), Bytes: s.out.bytes, Age: time.Since(s.opened),
 	})
-}
-
-// piece sends the frames of the first n events with one write, as many as
-// there is room for.
-func (s *stream) piece(epoch string, events []cdc.Event) (n int, err error) {
-	ring := s.h.ring
-	if s.request.exact {
-		ring = s.h.exact
-	}
-	buf, n := ring.frames(epoch, events)
-	if n == len(events) || len(buf) > pieceBytes/2 {
-		return n, s.out.write(buf)
-	}
-	m := memories.Get().(*memory)
-	defer memories.Put(m)
-	m.frames = append(m.frames[:0], buf...)
-	for n < len(events) {
-		buf, more := ring.frames(epoch, events[n:])
-		if len(m.frames)+len(buf) > pieceBytes {
-			break
-		}
-		m.frames = append(m.frames, buf...)
-		n += more
-	}
-	return n, s.out.write(m.frames)
 }
 
 // id is the text of a position on the wire.

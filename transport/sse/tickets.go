@@ -69,7 +69,7 @@ type ticket struct {
 	Expires  int64  `json:"e"` // the same, until which it reconnects one
 }
 
-// Issue returns a ticket for what the grant allows.
+// Issue returns a ticket for what the grant allows, text that fits a URL.
 func (t *Tickets) Issue(g Grant) (string, error) {
 	now := time.Now()
 	expires := now.Add(t.opts.Lifetime)
@@ -92,7 +92,8 @@ func (t *Tickets) sign(text []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// Authorize is for [Options.Authorize]: it reads the ticket in the query.
+// Authorize is for [Options.Authorize]: it reads the ticket in the query. Without
+// one that is valid now it is an [*AccessError] with status 401.
 func (t *Tickets) Authorize(r *http.Request) (Grant, error) {
 	refused := &AccessError{Status: http.StatusUnauthorized, Detail: "get a new ticket"}
 	query := r.URL.Query()

@@ -2,10 +2,13 @@ package sse
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/gapless-go/gapless/transport/sse/internal/gz"
 )
 
 // writeError is a failure to reach the client.
@@ -22,10 +25,12 @@ type writer struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	timeout time.Duration // for a piece; negative is none
-	silence time.Duration // longest time without a write
+	silence time.Duration // longest time without a write, over which a deadline must not pass; 0: it may
 	reused  bool          // the connection, by a later request
+	gzip    bool          // the body is compressed
+	sum     gz.Sum        // of its text
 	last    time.Time     // end of the last write
-	bytes   uint64        // written
+	bytes   uint64        // written, compressed if the body is
 	err     error         // *writeError of the first write that failed
 
 	mu       sync.Mutex
@@ -47,6 +52,13 @@ func (w *writer) start() error {
 	// Not left to Flush: compressors look at the headers when they are written,
 	// and some pass a Flush on without having done so.
 	w.w.WriteHeader(http.StatusOK)
+	if w.gzip {
+		n, err := io.WriteString(w.w, gz.Header)
+		if err != nil {
+			return &writeError{err: err}
+		}
+		w.bytes = uint64(n)
+	}
 	if err := w.control.Flush(); err != nil {
 		return unstreamable("nothing can be flushed", err)
 	}
@@ -87,9 +99,44 @@ func unstreamable(what string, err error) error {
 	return &writeError{err: err}
 }
 
-// write writes all of p and flushes it. After a failure nothing is written any
-// more: the client may have got a part of p.
-func (w *writer) write(p []byte) error {
+// write writes text and flushes it. After a failure nothing is written any more:
+// the client may have got a part of it.
+func (w *writer) write(text []byte) error {
+	if !w.gzip {
+		return w.send(text)
+	}
+	m := memories.Get().(*memory)
+	defer memories.Put(m)
+	m.frames = gz.AppendStored(m.frames[:0], text)
+	w.sum.AddText(text)
+	return w.send(m.frames)
+}
+
+// conclude writes the end of the text, of which a body that is compressed says
+// more than that of its response does.
+func (w *writer) conclude() {
+	if w.gzip {
+		_ = w.send(w.sum.AppendEnd(nil)) // it is the end either way
+	}
+}
+
+// text is how many bytes of text were written.
+func (w *writer) text() uint64 {
+	if w.gzip {
+		return uint64(w.sum.Size())
+	}
+	return w.bytes
+}
+
+// add counts a part that is sent for the end of the text.
+func (w *writer) add(p gz.Part) {
+	if w.gzip {
+		w.sum.Add(p)
+	}
+}
+
+// send writes all of p as a part of the body, and flushes it.
+func (w *writer) send(p []byte) error {
 	if w.err == nil {
 		if err := w.writePieces(p); err != nil {
 			w.err = &writeError{err: err, late: w.late(err)}
@@ -154,6 +201,9 @@ func (w *writer) endWrite(now time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.writing = false
+	if w.silence == 0 {
+		return nil
+	}
 	least := w.silence + w.silence/4 + time.Second
 	return w.extend(now, least, max(least, w.timeout)+w.timeout/8)
 }

@@ -14,7 +14,7 @@
 // are asked for with ?data=exact and where to start: Read follows one until the
 // page is full or the stream is live. Subscribe follows one from the latest event
 // on and opens it again whenever it breaks. With Options.Pages, Read takes what
-// is old from pages that a cache may have; where it stands, the server says. Every event is checked against the
-// tag in its id, so a hop that changes events is an error. The handler must
-// have the default encoding.
+// is old from pages that a cache may have; the server says which those are.
+// Every event is checked against the tag in its id, so a hop that changes events
+// is an error. The handler must have the default encoding.
 package remote

@@ -26,17 +26,16 @@ type Options struct {
 	// 1024.
 	Buffer int
 
-	// Pages is from how many whole pages before it on Read takes them from
-	// where they are: the server is asked where the reader stands, and a cache
-	// between the two gives the events. One that cannot be had whole is told to
+	// Pages makes Read take old events from pages, which a cache between the two
+	// may have, where the reader is at least so many whole pages behind. The
+	// server says where the pages are. One that does not come whole is told to
 	// OnError, and its events are read from the stream. 0 means that no page is
 	// asked for, which is best where there is no cache.
 	Pages int
 
-	// OnError gets each failure that a subscription, Follow or a read of
-	// pages recovers from.
-	// It is called concurrently and must not block. nil means that nobody is
-	// told.
+	// OnError gets each failure that a subscription, Follow or a read of pages
+	// recovers from. It is called concurrently and must not block. nil means
+	// that nobody is told.
 	OnError func(error)
 }
 
