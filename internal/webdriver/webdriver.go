@@ -39,6 +39,25 @@ func Start(t *testing.T) *Browser {
 			testserver.Missing(t, "chromium", err.Error())
 		}
 	}
+	deadline := time.Now().Add(patience)
+	port := ""
+	for port == "" { // it takes a port of IPv6 that may be taken on IPv4, and ends
+		port = startDriver(t, deadline)
+	}
+	b := &Browser{t: t, session: "http://127.0.0.1:" + port + "/session"}
+	var session struct{ SessionID string }
+	b.call("POST", "", fmt.Sprintf(`{"capabilities":{"alwaysMatch":{"goog:chromeOptions":{"args":["--headless","--no-sandbox",
+		"--disable-gpu","--disable-quic","--no-first-run","--disable-background-networking","--disable-component-update","--disable-sync",
+		"--window-size=1280,900","--user-data-dir=%s"]}}}}`, t.TempDir()), &session)
+	b.session += "/" + session.SessionID
+	t.Cleanup(func() { b.call("DELETE", "", "", nil) })
+	return b
+}
+
+// startDriver starts chromedriver and returns its port; it is empty if chromedriver
+// found none.
+func startDriver(t *testing.T, deadline time.Time) string {
+	t.Helper()
 	driver := exec.Command("chromedriver", "--port=0")
 	driver.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its browser ends with it
 	driver.WaitDelay = time.Second
@@ -51,21 +70,21 @@ func Start(t *testing.T) *Browser {
 		_ = syscall.Kill(-driver.Process.Pid, syscall.SIGKILL)
 		_ = driver.Wait() // it was killed
 	})
-	port := regexp.MustCompile(`successfully on port (\d+)`)
-	for deadline := time.Now().Add(patience); !port.MatchString(out.String()); time.Sleep(5 * time.Millisecond) {
+	for ; ; time.Sleep(5 * time.Millisecond) {
+		text := out.String()
+		if match := driverPort.FindStringSubmatch(text); match != nil {
+			return match[1]
+		}
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v for chromedriver: %s", patience, out.String())
+			t.Fatalf("waited %v for chromedriver: %s", patience, text)
+		}
+		if strings.Contains(text, "port not available") {
+			return ""
 		}
 	}
-	b := &Browser{t: t, session: "http://127.0.0.1:" + port.FindStringSubmatch(out.String())[1] + "/session"}
-	var session struct{ SessionID string }
-	b.call("POST", "", fmt.Sprintf(`{"capabilities":{"alwaysMatch":{"goog:chromeOptions":{"args":["--headless","--no-sandbox",
-		"--disable-gpu","--disable-quic","--no-first-run","--disable-background-networking","--disable-component-update","--disable-sync",
-		"--window-size=1280,900","--user-data-dir=%s"]}}}}`, t.TempDir()), &session)
-	b.session += "/" + session.SessionID
-	t.Cleanup(func() { b.call("DELETE", "", "", nil) })
-	return b
 }
+
+var driverPort = regexp.MustCompile(`successfully on port (\d+)`)
 
 func (b *Browser) call(method, path, body string, value any) {
 	b.t.Helper()
