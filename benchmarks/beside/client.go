@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -11,11 +10,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strings"
-	"sync/atomic"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/gapless-go/gapless/benchmarks/peers"
+	"github.com/gapless-go/gapless/benchmarks/peers/control"
 )
 
 // patience is how long the last frames may take.
@@ -23,21 +23,26 @@ const patience = 15 * time.Second
 
 // process is a server and its clients.
 type process struct {
-	cmd                    *exec.Cmd
-	stdin                  io.Closer
-	streams, control, path string
+	cmd           *exec.Cmd
+	stdin         io.Closer
+	streams       *net.TCPAddr
+	control       string
+	path, history string // of a stream from now on, and from the beginning
 
-	conns  []net.Conn
-	opened atomic.Int64 // clients that get events
-	frames atomic.Int64
+	clients *sockets
 }
 
-func start(l peers.Library) (*process, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
+// start starts the server of a library that keeps so many events.
+func start(l peers.Library, keep int) (*process, error) {
+	p := &process{cmd: exec.Command(l.Program)}
+	var err error
+	if l.Program == "" {
+		exe, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		p.cmd = exec.Command(exe, serverCommand, l.Name, strconv.Itoa(keep))
 	}
-	p := &process{cmd: exec.Command(exe, serverCommand, l.Name)}
 	p.cmd.Stderr = os.Stderr
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -49,25 +54,37 @@ func start(l peers.Library) (*process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("the server of %s: %w", l.Name, err), p.stop())
+	var hello control.Address
+	if err = json.NewDecoder(stdout).Decode(&hello); err == nil {
+		p.control, p.path, p.history = hello.Control, hello.Path, hello.History
+		p.streams, err = net.ResolveTCPAddr("tcp4", hello.Streams)
 	}
-	words := append(strings.Fields(line), "") // the path may be empty
-	p.streams, p.control, p.path = words[0], words[1], words[2]
+	if err == nil {
+		p.clients, err = newSockets(false)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("the server of %s: %w", l.Name, err), p.stdin.Close(), p.cmd.Wait())
+	}
 	return p, nil
 }
 
 func (p *process) stop() error {
-	for _, conn := range p.conns {
-		_ = conn.Close()
-	}
+	p.clients.close()
 	return errors.Join(p.stdin.Close(), p.cmd.Wait())
 }
 
 // ask asks the control for something, which it stores in answer if that is not nil.
 func (p *process) ask(method, what string, answer any) error {
-	request, err := http.NewRequest(method, "http://"+p.control+what, nil)
+	return p.tell(method, what, nil, answer)
+}
+
+// tell is ask with something that the control needs to know.
+func (p *process) tell(method, what string, known, answer any) error {
+	text, err := json.Marshal(known)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequest(method, "http://"+p.control+what, bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
@@ -88,28 +105,43 @@ func (p *process) ask(method, what string, answer any) error {
 	return json.Unmarshal(body, answer)
 }
 
-func (p *process) usage(collect string) (u usage, err error) {
+func (p *process) usage(collect string) (u control.Usage, err error) {
 	return u, p.ask(http.MethodGet, "/usage?collect="+collect, &u)
 }
 
+// profile writes a CPU profile of the server to a file while f runs, unless the
+// folder is empty.
+func (p *process) profile(folder, name string, f func() error) error {
+	if folder == "" {
+		return f()
+	}
+	if err := p.ask(http.MethodPost, "/profile?file="+filepath.Join(folder, name+".pprof"), nil); err != nil {
+		return err
+	}
+	return errors.Join(f(), p.ask(http.MethodPost, "/profile", nil))
+}
+
+// open opens a stream.
+func (p *process) open(clients *sockets, path string) error {
+	return clients.open(p.streams, fmt.Sprintf("GET /%s HTTP/1.1\r\nHost: %s\r\n\r\n", path, p.streams))
+}
+
 // connect opens streams until there are n, and waits until all get events.
-func (p *process) connect(n, buffer int) error {
-	for len(p.conns) < n {
-		conn, err := net.Dial("tcp", p.streams)
-		if err != nil {
+func (p *process) connect(clients *sockets, n int) error {
+	for _, have, _ := clients.counts(); have < n; have++ {
+		if err := p.open(clients, p.path); err != nil {
 			return err
 		}
-		p.conns = append(p.conns, conn)
-		if _, err := fmt.Fprintf(conn, "GET /%s HTTP/1.1\r\nHost: %s\r\n\r\n", p.path, p.streams); err != nil {
-			return err
-		}
-		go p.read(conn, make([]byte, buffer))
 	}
 	// Each of these events is one for all that are open already.
 	deadline, pause := time.Now().Add(3*time.Minute), 20*time.Millisecond
-	for p.opened.Load() < int64(n) {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("%d of %d clients get events", p.opened.Load(), n)
+	for {
+		switch opened, _, _ := clients.counts(); {
+		case opened >= n:
+			time.Sleep(200 * time.Millisecond) // the last of these events
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("%d of %d clients get events", opened, n)
 		}
 		if err := p.ask(http.MethodPost, "/open", nil); err != nil {
 			return err
@@ -117,51 +149,33 @@ func (p *process) connect(n, buffer int) error {
 		time.Sleep(pause)
 		pause = min(2*pause, time.Second)
 	}
-	time.Sleep(200 * time.Millisecond) // the last of these events
-	return nil
-}
-
-// read counts the frames of one client until its connection ends. It looks at
-// the bytes no more than that needs: the client has the machine in common with the server.
-func (p *process) read(conn net.Conn, buf []byte) {
-	open, kept := false, 0
-	for {
-		n, err := conn.Read(buf[kept:])
-		if err != nil {
-			return
-		}
-		text := buf[:kept+n]
-		if !open && bytes.Contains(text, []byte(peers.Opening)) {
-			open = true
-			p.opened.Add(1)
-		}
-		if frames := bytes.Count(text, []byte(peers.Marker)); frames > 0 {
-			p.frames.Add(int64(frames))
-		}
-		kept = copy(buf, text[max(0, len(text)-len(peers.Marker)+1):])
-	}
 }
 
 // load is what publishing events costs the server.
 type load struct {
-	frames, lost int64
-	cpu, allocs  float64 // ns, and a number, a frame
-	wall         time.Duration
+	events, frames, lost int64
+	cpu, allocs          float64 // ns, and a number, a frame
+	wall                 time.Duration
 }
 
-// publish publishes n events and waits until all clients have them.
-func (p *process) publish(from, n, rate int) (l load, err error) {
+// missing is what did not arrive, in percent.
+func (l load) missing() float64 { return 100 * float64(l.lost) / float64(max(1, l.lost+l.frames)) }
+
+// publish publishes events and waits until all clients have them.
+func (p *process) publish(events control.Load) (l load, err error) {
 	before, err := p.usage("")
 	if err != nil {
 		return l, err
 	}
-	first, want := p.frames.Load(), int64(n)*int64(len(p.conns))
+	_, clients, first := p.clients.counts()
 	begin := time.Now()
-	if err := p.ask(http.MethodPost, fmt.Sprintf("/publish?from=%d&n=%d&rate=%d", from, n, rate), nil); err != nil {
+	if err := p.tell(http.MethodPost, "/publish", events, &l.events); err != nil {
 		return l, err
 	}
+	want := l.events * int64(clients)
 	for end := time.Now().Add(patience); l.frames < want && time.Now().Before(end); time.Sleep(time.Millisecond) {
-		l.frames = p.frames.Load() - first
+		_, _, frames := p.clients.counts()
+		l.frames = frames - first
 	}
 	l.wall, l.lost = time.Since(begin), want-l.frames
 	after, err := p.usage("")
@@ -169,4 +183,9 @@ func (p *process) publish(from, n, rate int) (l load, err error) {
 		l.cpu, l.allocs = float64(after.CPU-before.CPU)/got, float64(after.Mallocs-before.Mallocs)/got
 	}
 	return l, err
+}
+
+// fill publishes events that nobody waits for, many at once.
+func (p *process) fill(n int) error {
+	return p.ask(http.MethodPost, "/fill?n="+strconv.Itoa(n), nil)
 }

@@ -4,28 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
-	"time"
+
+	"github.com/gapless-go/gapless/benchmarks/peers/control"
 )
-
-// EventBytes is the size of the data of every event.
-const EventBytes = 200
-
-// What the data of an event begins with.
-const (
-	Marker  = `{"seq":"` // one that is counted
-	Opening = `{"not":"` // one that only shows that a client gets events
-)
-
-var padding = strings.Repeat("x", EventBytes)
-
-// Data is JSON, because centrifuge requires it: a number and the time when the
-// event should have been published.
-func Data(start string, n int, at time.Time) []byte {
-	text := fmt.Appendf(nil, `%s%08d","at":"%019d","pad":"`, start, n, at.UnixNano())
-	return append(append(text, padding[:EventBytes-len(text)-2]...), `"}`...)
-}
 
 // bare keeps all frames in one piece of memory; a client is a position in it.
 // It writes what there is, up to 64 KB, and flushes, or does so for each frame.
@@ -41,11 +23,11 @@ type bare struct {
 
 func openBare(keep int, each bool) *Server {
 	b := &bare{each: each, text: make([]byte, 0, keep*frameBytes), grown: make(chan struct{})}
-	return &Server{Handler: b, Publish: b.publish, Close: func() {}}
+	return &Server{Handler: b, History: "?from=0", Publish: b.publish, Close: func() {}}
 }
 
 // frameBytes is the size of a frame of bare.
-const frameBytes = len("id: 00000000\ndata: \n\n") + EventBytes
+const frameBytes = len("id: 00000000\ndata: \n\n") + control.EventBytes
 
 func (b *bare) publish(data ...[]byte) error {
 	b.mu.Lock()
@@ -78,13 +60,16 @@ func (b *bare) start(r *http.Request) int {
 	if n, err := strconv.Atoi(r.Header.Get("Last-Event-ID")); err == nil {
 		return (n + 1) * frameBytes
 	}
+	if n, err := strconv.Atoi(r.FormValue("from")); err == nil {
+		return n * frameBytes
+	}
 	return len(b.text)
 }
 
 func (b *bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	control := http.NewResponseController(w)
-	most := 64 << 10
+	most := (64 << 10) / frameBytes * frameBytes // so that no chunk of the response ends within a frame
 	if b.each {
 		most = frameBytes
 	}

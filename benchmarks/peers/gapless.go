@@ -27,13 +27,21 @@ type Library struct {
 	// Open opens a server that keeps the newest events, as many as keep says,
 	// in the folder if it needs one.
 	Open func(dir string, keep int) (*Server, error)
+
+	// Program is what serves it by a control.Server, and then Open is nil.
+	Program string
+
+	// Durable says that an event is on disk when Publish returns, which any
+	// number of goroutines may call.
+	Durable bool
 }
 
 // Server keeps the newest events for clients that come back. One goroutine may
-// call its functions at a time.
+// call its functions at a time, unless the library is durable.
 type Server struct {
 	http.Handler
 	Path    string // that a client asks for
+	History string // that a client asks for who wants all that is kept; empty: there is none
 	Publish func(data ...[]byte) error
 	Trim    func() error                        // nil where Publish does it
 	Again   func(seen []byte) (path, id string) // nil means by Last-Event-ID
@@ -43,17 +51,17 @@ type Server struct {
 
 // The libraries, some with more than one setting.
 var (
-	Bare            = Library{"bare", func(_ string, keep int) (*Server, error) { return openBare(keep, false), nil }}
-	BareEach        = Library{"bare-flush-each", func(_ string, keep int) (*Server, error) { return openBare(keep, true), nil }}
-	Gapless         = Library{"gapless", func(_ string, keep int) (*Server, error) { return openGapless(memlog.New(nil), keep, sse.Payload) }}
-	GaplessEnvelope = Library{"gapless-envelope", func(_ string, keep int) (*Server, error) { return openGapless(memlog.New(nil), keep, sse.Envelope) }}
-	GaplessBolt     = Library{"gapless-bolt", openBolt}
-	GoSSE           = Library{"go-sse", openGoSSE}
-	GoSSEValid      = Library{"go-sse-valid", openGoSSEValid}
-	R3labs          = Library{"r3labs", openR3labs}
-	LaunchDarkly    = Library{"launchdarkly", openLaunchDarkly}
-	Centrifuge      = Library{"centrifuge", func(_ string, keep int) (*Server, error) { return openCentrifuge(keep, 0) }}
-	CentrifugeQueue = Library{"centrifuge-queue-64MiB", func(_ string, keep int) (*Server, error) { return openCentrifuge(keep, 64<<20) }}
+	Bare            = Library{Name: "bare", Open: func(_ string, keep int) (*Server, error) { return openBare(keep, false), nil }}
+	BareEach        = Library{Name: "bare-flush-each", Open: func(_ string, keep int) (*Server, error) { return openBare(keep, true), nil }}
+	Gapless         = Library{Name: "gapless", Open: func(_ string, keep int) (*Server, error) { return openGapless(memlog.New(nil), keep, sse.Payload) }}
+	GaplessEnvelope = Library{Name: "gapless-envelope", Open: func(_ string, keep int) (*Server, error) { return openGapless(memlog.New(nil), keep, sse.Envelope) }}
+	GaplessBolt     = Library{Name: "gapless-bolt", Open: openBolt, Durable: true}
+	GoSSE           = Library{Name: "go-sse", Open: openGoSSE}
+	GoSSEValid      = Library{Name: "go-sse-valid", Open: openGoSSEValid}
+	R3labs          = Library{Name: "r3labs", Open: openR3labs}
+	LaunchDarkly    = Library{Name: "launchdarkly", Open: openLaunchDarkly}
+	Centrifuge      = Library{Name: "centrifuge", Open: func(_ string, keep int) (*Server, error) { return openCentrifuge(keep, 0) }}
+	CentrifugeQueue = Library{Name: "centrifuge-queue-64MiB", Open: func(_ string, keep int) (*Server, error) { return openCentrifuge(keep, 64<<20) }}
 )
 
 func openBolt(dir string, keep int) (*Server, error) {
@@ -77,6 +85,7 @@ func openGapless(log interface {
 	ctx := context.Background()
 	return &Server{
 		Handler: handler,
+		History: "?after=beginning",
 		Publish: func(data ...[]byte) error {
 			events := make([]cdc.Event, len(data))
 			for i, d := range data {

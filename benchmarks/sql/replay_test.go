@@ -30,8 +30,9 @@ func fill(b *testing.B, db *sqlx.DB, mode sqllog.Mode, n int) {
 	exec(b, db, fmt.Sprintf("UPDATE change_log_head SET head = %d", n))
 }
 
-// BenchmarkReplay compares reading a whole log in pages of 1,000 with one
-// SELECT of the same columns and rows, in turns, and times single pages.
+// BenchmarkReplay compares reading a whole log in pages of 1,000, by Read and
+// through a Hub, with one SELECT of the same columns and rows, in turns, and
+// times single pages.
 func BenchmarkReplay(b *testing.B) {
 	n := number("GAPLESS_ROWS", 200_000)
 	for _, m := range modes {
@@ -46,15 +47,17 @@ func BenchmarkReplay(b *testing.B) {
 			}
 			first := page(b, log, cdc.Cursor{Epoch: bounds.Epoch})
 			middle := page(b, log, cdc.Cursor{Epoch: bounds.Epoch, Seq: uint64(n / 2)})
-			var bare, paged time.Duration
+			var bare, paged, followed time.Duration
 			for b.Loop() {
 				bare += selectAll(b, db, n)
 				paged += replay(b, log, bounds)
+				followed += follow(b, log, bounds)
 			}
 			events := float64(n * b.N)
 			b.ReportMetric(events/bare.Seconds(), "select-rows/s")
 			b.ReportMetric(events/paged.Seconds(), "events/s")
 			b.ReportMetric(100*bare.Seconds()/paged.Seconds(), "%")
+			b.ReportMetric(100*bare.Seconds()/followed.Seconds(), "%-through-a-Hub")
 			b.ReportMetric(first, "first-page-ms")
 			b.ReportMetric(middle, "middle-page-ms")
 			b.ReportMetric(0, "ns/op")
@@ -85,6 +88,25 @@ func replay(b *testing.B, log *sqllog.Log, bounds cdc.Bounds) time.Duration {
 			b.Fatal(err)
 		}
 		after.Seq = p.Next
+	}
+	return time.Since(start)
+}
+
+func follow(b *testing.B, log *sqllog.Log, bounds cdc.Bounds) time.Duration {
+	b.Helper()
+	hub, err := cdc.NewHub(log, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer hub.Close()
+	start := time.Now()
+	for batch, err := range cdc.Follow(context.Background(), hub, cdc.Beginning(), &cdc.FollowOptions{PageSize: 1000}) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		if batch.Cursor.Seq >= bounds.Head {
+			break
+		}
 	}
 	return time.Since(start)
 }

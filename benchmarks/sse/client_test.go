@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gapless-go/gapless/benchmarks/peers"
+	"github.com/gapless-go/gapless/benchmarks/peers/control"
 )
 
 // client reads a stream. It looks at as little of it as it can, since its own
@@ -83,18 +84,18 @@ func (c *client) until(done func() bool) error {
 // take counts the events in the first n bytes of buf.
 func (c *client) take(n int) {
 	text, now, before := c.buf[:n], time.Now(), c.got
-	c.open = c.open || bytes.Contains(text, []byte(peers.Opening))
+	c.open = c.open || bytes.Contains(text, []byte(control.Opening))
 	for {
-		i := bytes.Index(text, []byte(peers.Marker))
+		i := bytes.Index(text, []byte(control.Marker))
 		if i < 0 {
-			text = text[max(0, len(text)-peers.EventBytes):] // room for either marker
+			text = text[max(0, len(text)-control.EventBytes):] // room for either marker
 			break
 		}
-		if text = text[i:]; len(text) < peers.EventBytes {
+		if text = text[i:]; len(text) < control.EventBytes {
 			break
 		}
-		c.count(text[:peers.EventBytes], now)
-		text = text[peers.EventBytes:]
+		c.count(text[:control.EventBytes], now)
+		text = text[control.EventBytes:]
 	}
 	if c.got > before {
 		c.last = now
@@ -103,7 +104,7 @@ func (c *client) take(n int) {
 }
 
 func (c *client) count(event []byte, now time.Time) {
-	n := number(event[len(peers.Marker):][:8])
+	n, at := control.Head(event)
 	if n < c.next {
 		c.repeated++
 		return
@@ -112,17 +113,8 @@ func (c *client) count(event []byte, now time.Time) {
 	c.next = n + 1
 	c.got++
 	if c.seen != nil {
-		at := number(event[len(peers.Marker)+len(`00000000","at":"`):][:19])
-		c.seen(now.Sub(time.Unix(0, int64(at))))
+		c.seen(now.Sub(at))
 	}
-}
-
-// number is strconv.Atoi without its allocation.
-func number(digits []byte) (n int) {
-	for _, d := range digits {
-		n = 10*n + int(d-'0')
-	}
-	return n
 }
 
 // finish counts what did not come of all events.
@@ -211,7 +203,7 @@ func (s *served) connectAll(clients ...*client) {
 		close(done)
 	}()
 	for n := 0; ; n++ {
-		if err := s.Publish(peers.Data(peers.Opening, n, time.Now())); err != nil {
+		if err := s.Publish(control.Data(control.Opening, n, time.Now())); err != nil {
 			s.tb.Fatal(err)
 		}
 		select {

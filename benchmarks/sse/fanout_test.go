@@ -3,11 +3,11 @@ package sse_test
 import (
 	"runtime"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gapless-go/gapless/benchmarks/peers"
+	"github.com/gapless-go/gapless/benchmarks/peers/control"
 )
 
 // plenty is more events than any turn publishes.
@@ -62,13 +62,13 @@ func fanOutTurn(tb testing.TB, l peers.Library, count, events int) (r fanOut) {
 	s.connectAll(clients...)
 	ready := make([][]byte, events)
 	for n := range ready {
-		ready[n] = peers.Data(peers.Marker, n, time.Now())
+		ready[n] = control.Data(control.Marker, n, time.Now())
 	}
 	runtime.GC()
 
 	errs := make([]error, count)
 	var readers sync.WaitGroup
-	began, used := time.Now(), cpuTime()
+	began, used := time.Now(), control.CPU() // clients included
 	for i, c := range clients {
 		readers.Go(func() { errs[i] = c.until(func() bool { return c.next >= events }) })
 	}
@@ -81,7 +81,7 @@ func fanOutTurn(tb testing.TB, l peers.Library, count, events int) (r fanOut) {
 		_ = c.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	}
 	readers.Wait()
-	used = cpuTime() - used
+	used = control.CPU() - used
 
 	var end time.Time
 	got := 0
@@ -96,11 +96,4 @@ func fanOutTurn(tb testing.TB, l peers.Library, count, events int) (r fanOut) {
 	}
 	r.wall, r.cpu = float64(end.Sub(began))/float64(got), float64(used)/float64(got)
 	return r
-}
-
-// cpuTime is what the process has used, clients included.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gapless-go/gapless/benchmarks/peers"
+	"github.com/gapless-go/gapless/benchmarks/peers/control"
 )
 
 // resumed is what a client got that came back.
@@ -102,7 +103,7 @@ func publish(tb testing.TB, s *served, from, to int) {
 	tb.Helper()
 	var group [][]byte
 	for n := from; n < to; n++ {
-		group = append(group, peers.Data(peers.Marker, n, time.Now()))
+		group = append(group, control.Data(control.Marker, n, time.Now()))
 		if len(group) == 500 || n == to-1 {
 			if err := s.Publish(group...); err != nil {
 				tb.Fatal(err)

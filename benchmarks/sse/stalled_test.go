@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gapless-go/gapless/benchmarks/peers"
+	"github.com/gapless-go/gapless/benchmarks/peers/control"
 )
 
 // beside is what clients got beside one that does not read.
@@ -126,7 +127,7 @@ func pace(s *served, begin time.Time, events int) error {
 	for n := range events {
 		due := begin.Add(time.Duration(n) * time.Millisecond)
 		time.Sleep(time.Until(due))
-		if err := s.Publish(peers.Data(peers.Marker, n, due)); err != nil {
+		if err := s.Publish(control.Data(control.Marker, n, due)); err != nil {
 			return err
 		}
 	}
