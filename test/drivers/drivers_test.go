@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
 	_ "github.com/mattn/go-sqlite3"
+	_ "github.com/uptrace/bun/driver/pgdriver"
 
 	"github.com/gapless-go/gapless/cdc"
 	"github.com/gapless-go/gapless/conformance"
@@ -17,24 +17,34 @@ import (
 	sqllog "github.com/gapless-go/gapless/source/sql"
 )
 
-// TestPgx runs with GAPLESS_SOAK in the other modes, too.
 func TestPgx(t *testing.T) {
 	t.Parallel()
-	modes := []sqllog.Mode{sqllog.Sequencer}
+	onPostgres(t, "pgx", sqllog.Sequencer)
+}
+
+// TestPgdriver is about the driver that comes with bun. In mode Fence appends
+// depend on the codes of errors.
+func TestPgdriver(t *testing.T) {
+	t.Parallel()
+	onPostgres(t, "pg", sqllog.Fence)
+}
+
+// onPostgres runs with GAPLESS_SOAK in the other modes, too.
+func onPostgres(t *testing.T, driver string, modes ...sqllog.Mode) {
+	t.Helper()
 	if os.Getenv("GAPLESS_SOAK") != "" {
-		modes = append(modes, sqllog.Fence, sqllog.AtCommit)
+		modes = []sqllog.Mode{sqllog.Sequencer, sqllog.Fence, sqllog.AtCommit}
 	}
 	server := testserver.StartPostgres(t, "max_connections=300")
 	proxy := testserver.StartProxy(t, server.Port)
-	direct := server.DSN("postgres")
-	through := strings.Replace(direct, fmt.Sprint(server.Port), fmt.Sprint(proxy.Port), 1)
 	for _, mode := range modes {
 		t.Run(string(mode), func(t *testing.T) {
-			h := database{driver: "pgx", mode: mode, dsn: func(at conformance.Place) string {
+			h := database{driver: driver, mode: mode, dsn: func(at conformance.Place) string {
+				port := server.Port
 				if isSevered(at) {
-					return through
+					port = proxy.Port
 				}
-				return direct
+				return fmt.Sprintf("postgres://gapless@127.0.0.1:%d/postgres?sslmode=disable", port)
 			}}.harness()
 			h.Writers = 3
 			h.Sever = func(context.Context, conformance.Place, cdc.Log) (int, error) { return proxy.Cut(), nil }

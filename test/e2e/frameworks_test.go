@@ -20,6 +20,7 @@ import (
 	metricsstd "github.com/slok/go-http-metrics/middleware/std"
 	"github.com/urfave/negroni/v3"
 
+	"github.com/gapless-go/gapless/internal/testserver"
 	memlog "github.com/gapless-go/gapless/source/mem"
 	"github.com/gapless-go/gapless/test/e2e/clients/report"
 	"github.com/gapless-go/gapless/transport/sse"
@@ -116,7 +117,7 @@ func TestDeadlinesOfMiddleware(t *testing.T) {
 
 // fiber's server is none of net/http's: what it has no means for is refused.
 func TestFiber(t *testing.T) {
-	s := &server{t: t, scheme: "http", addr: freeAddr(t)}
+	s := &server{t: t, scheme: "http", addr: testserver.FreeAddr(t)}
 	s.args = []string{binary("fiber"), "-addr", s.addr}
 	s.run(nil)
 	refusal(t, s.http, s.url("/events"))

@@ -86,10 +86,10 @@ func (nowhere) Print(...any) {}
 // it cannot.
 func TestMiddleware(t *testing.T) {
 	for _, m := range middlewares {
-		for _, encoding := range []string{"identity", "gzip"} {
+		for _, encoding := range []string{"identity", "gzip", "gzip of the handler"} {
 			t.Run(m.name+"/"+encoding, func(t *testing.T) {
 				log := memlog.New(nil)
-				handler, err := sse.NewHandler(log, nil)
+				handler, err := sse.NewHandler(log, &sse.Options{Limits: sse.Limits{Compress: encoding == "gzip of the handler"}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -99,7 +99,7 @@ func TestMiddleware(t *testing.T) {
 					_ = handler.Close()
 					client.CloseIdleConnections()
 				})
-				if m.fate == refused || m.fate == refusedGzip && encoding == "gzip" {
+				if m.fate == refused || m.fate == refusedGzip && encoding != "identity" {
 					refusal(t, client, url)
 				} else {
 					oneByOne(t, client, url, log)

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -33,16 +32,24 @@ type server struct {
 
 func newQuickstart(t *testing.T) *server {
 	t.Helper()
-	s := &server{t: t, scheme: "http", addr: freeAddr(t)}
+	s := &server{t: t, scheme: "http", addr: testserver.FreeAddr(t)}
 	s.args = []string{binary("quickstart"), "-addr", s.addr, "-db", filepath.Join(t.TempDir(), "log.db")}
 	return s.run(nil)
 }
 
 func newTLSServer(t *testing.T, cert certificate) *server {
 	t.Helper()
-	s := &server{t: t, scheme: "https", addr: freeAddr(t)}
+	s := &server{t: t, scheme: "https", addr: testserver.FreeAddr(t)}
 	s.args = []string{binary("server"), "-addr", s.addr, "-db", filepath.Join(t.TempDir(), "log.db"), "-cert", cert.certFile, "-key", cert.keyFile}
 	return s.run(cert.pool)
+}
+
+// newCompressingServer has no TLS.
+func newCompressingServer(t *testing.T) *server {
+	t.Helper()
+	s := &server{t: t, scheme: "http", addr: testserver.FreeAddr(t)}
+	s.args = []string{binary("server"), "-addr", s.addr, "-db", filepath.Join(t.TempDir(), "log.db"), "-compress"}
+	return s.run(nil)
 }
 
 func (s *server) run(roots *x509.CertPool) *server {
@@ -58,16 +65,6 @@ func (s *server) run(roots *x509.CertPool) *server {
 	})
 	s.start()
 	return s
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (s *server) url(path string) string { return s.scheme + "://" + s.addr + path }
@@ -108,7 +105,7 @@ func (s *server) stop(sig syscall.Signal) {
 func (s *server) protocol(i int) string {
 	for line := range strings.Lines(s.stderr.String()) {
 		if client, protocol, ok := strings.Cut(strings.TrimSpace(line), " "); ok && client == fmt.Sprint(i) {
-			return ", " + protocol
+			return ", " + strings.ReplaceAll(protocol, " ", ", ")
 		}
 	}
 	return ""
@@ -118,33 +115,12 @@ func (s *server) protocol(i int) string {
 // have IDs, so trying again is safe.
 func (s *server) post(ctx context.Context, lines []string) error {
 	for {
-		err := s.tryPost(ctx, lines)
+		err := testserver.AppendLines(ctx, s.http, s.url("/events"), lines)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
 		time.Sleep(20 * time.Millisecond) // the server may be down
 	}
-}
-
-func (s *server) tryPost(ctx context.Context, lines []string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url("/events"), strings.NewReader(strings.Join(lines, "\n")+"\n"))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/x-ndjson")
-	resp, err := s.http.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	last := ""
-	for in := bufio.NewScanner(resp.Body); in.Scan(); {
-		last = in.Text()
-	}
-	if resp.StatusCode/100 != 2 || !strings.Contains(last, "cursor") {
-		return fmt.Errorf("status %d: %s", resp.StatusCode, last)
-	}
-	return nil
 }
 
 // startNginx starts a private nginx with the settings of its Debian package in
@@ -156,7 +132,7 @@ func startNginx(t *testing.T, upstream string, directives ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, addr := t.TempDir(), freeAddr(t)
+	dir, addr := t.TempDir(), testserver.FreeAddr(t)
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // its workers may be another user's
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func publishedModules(t *testing.T) []string {
 	t.Helper()
 	var modules []string
 	for m := range strings.FieldsSeq(run(t, root, nil, "go", "list", "-m")) {
-		if m != rootModule+"/test" && m != rootModule+"/benchmarks" && !strings.HasPrefix(m, rootModule+"/examples/") {
+		if m != rootModule+"/test" && !strings.HasPrefix(m, rootModule+"/benchmarks") && !strings.HasPrefix(m, rootModule+"/examples/") {
 			modules = append(modules, m)
 		}
 	}

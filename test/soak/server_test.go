@@ -1,10 +1,8 @@
 package soak_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gapless-go/gapless/internal/testserver"
 )
 
 // full reports whether the campaigns have their full size.
@@ -40,7 +40,7 @@ type server struct {
 func newServer(t *testing.T, buildFlags ...string) *server {
 	t.Helper()
 	dir := t.TempDir()
-	s := &server{t: t, binary: filepath.Join(dir, "quickstart"), db: filepath.Join(dir, "gapless.db"), addr: freeAddr(t)}
+	s := &server{t: t, binary: filepath.Join(dir, "quickstart"), db: filepath.Join(dir, "gapless.db"), addr: testserver.FreeAddr(t)}
 	args := append([]string{"build", "-o", s.binary}, buildFlags...)
 	build := exec.Command("go", append(args, "github.com/gapless-go/gapless/examples/quickstart")...)
 	if out, err := build.CombinedOutput(); err != nil {
@@ -49,16 +49,6 @@ func newServer(t *testing.T, buildFlags ...string) *server {
 	t.Cleanup(func() { s.stop(syscall.SIGKILL) })
 	s.start()
 	return s
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (s *server) url(path string) string { return "http://" + s.addr + path }
@@ -118,22 +108,5 @@ func (s *server) memory() (own, file int64) {
 
 // post appends events as NDJSON; the seq of the last is in the cursor returned.
 func (s *server) post(ctx context.Context, lines []string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url("/events"), strings.NewReader(strings.Join(lines, "\n")+"\n"))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/x-ndjson")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	last := ""
-	for in := bufio.NewScanner(resp.Body); in.Scan(); {
-		last = in.Text()
-	}
-	if resp.StatusCode/100 != 2 || !strings.Contains(last, "cursor") {
-		return fmt.Errorf("status %d: %s", resp.StatusCode, last)
-	}
-	return nil
+	return testserver.AppendLines(ctx, http.DefaultClient, s.url("/events"), lines)
 }

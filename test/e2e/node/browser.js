@@ -8,7 +8,7 @@ const executablePath =
   process.env.GAPLESS_CHROMIUM ??
   ['/usr/bin/chromium', '/usr/bin/google-chrome', '/usr/bin/chromium-browser'].find((p) => existsSync(p))
 
-/** open resolves with a context and a page that shows the URL, however often the connection is cut. */
+/** open resolves with a context and a page that shows the URL. */
 export async function open(url, { cookies } = {}) {
   const profile = mkdtempSync(join(process.env.E2E_TMP ?? tmpdir(), 'chromium-'))
   if (cookies === 'refused') {
@@ -33,10 +33,15 @@ export async function open(url, { cookies } = {}) {
   process.stdin.on('end', end).resume()
   process.on('SIGTERM', end)
   const page = context.pages()[0] ?? (await context.newPage())
+  await show(page, url)
+  return { context, page }
+}
+
+/** show resolves when the page shows the URL, however often the connection is cut. */
+export async function show(page, url) {
   for (;;) {
     try {
-      await page.goto(url)
-      return { context, page }
+      return await page.goto(url)
     } catch (err) {
       // A page that could not be loaded becomes an error page, which may come only after the next try has begun.
       if (!/net::|chrome-error:/.test(String(err))) throw err

@@ -1,7 +1,7 @@
 // Slow loads in pages with the TypeScript client: node loads.js BASE. Fails with
 // what went wrong.
 import assert from 'node:assert/strict'
-import { open } from './browser.js'
+import { open, show } from './browser.js'
 import { base, got, post, stored, streams, until } from './pages.js'
 
 const { context, page } = await open(base + '/blank')
@@ -43,7 +43,7 @@ for (const cursor of [false, true]) {
   await page.evaluate(() => localStorage.clear())
   const tab = await context.newPage()
   await tab.addInitScript(loading, { cursor })
-  await tab.goto(base + '/')
+  await show(tab, base + '/')
 
   // An update while the first load is on its way is applied after it.
   await during(tab)
@@ -89,7 +89,7 @@ await ahead.addInitScript(() => {
     onEvent: (event) => void window.steps.push('event ' + event.data.n),
   }
 })
-await ahead.goto(base + '/')
+await show(ahead, base + '/')
 await until('a load', () => ahead.evaluate(() => window.begin !== undefined))
 await append(3) // they wait, and the load has them
 await ahead.evaluate(() => window.begin())
@@ -106,7 +106,7 @@ await exact.addInitScript(() => {
     onEvent: (event) => void window.got.push({ data: { n: String(event.data.n) } }),
   }
 })
-await exact.goto(base + '/')
+await show(exact, base + '/')
 await until('it to be live', () => exact.evaluate(() => window.lives > 0))
 await post('/append?data=' + encodeURIComponent('{"n":12345678901234567890}'))
 await until('the number', async () => (await got(exact)).length === 1)

@@ -1,7 +1,7 @@
 // Drives pages with the TypeScript client: node page.js BASE. Fails with what
 // went wrong.
 import assert from 'node:assert/strict'
-import { open } from './browser.js'
+import { open, show } from './browser.js'
 import { base, count, got, has, post, sequence, stored, streams, until } from './pages.js'
 
 const { context, page: first } = await open(base + '/')
@@ -13,12 +13,12 @@ await has(first, 1, 3)
 await first.goto('about:blank')
 await until('no stream', async () => (await streams()) === 0)
 await post('/append?n=2')
-await first.goto(base + '/')
+await show(first, base + '/')
 await has(first, 4, 5)
 
 // Two tabs share a connection; the second takes over when the first is closed.
 const second = await context.newPage()
-await second.goto(base + '/')
+await show(second, base + '/')
 await post('/append?n=2')
 await has(first, 4, 7)
 await has(second, 6, 7)
@@ -26,7 +26,7 @@ assert.equal(await streams(), 1)
 await first.close()
 await post('/append?n=3')
 await has(second, 6, 10)
-assert.equal(await streams(), 1)
+await until('one stream', async () => (await streams()) === 1)
 
 // The browser gives up on 503: the client does not.
 await post('/mode?mode=503')

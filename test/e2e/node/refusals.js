@@ -1,13 +1,13 @@
 // What pages with the TypeScript client are told: node refusals.js BASE. Fails
 // with what went wrong.
 import assert from 'node:assert/strict'
-import { open } from './browser.js'
+import { open, show } from './browser.js'
 import { base, count, has, live, post, stored, streams, until } from './pages.js'
 
 const { context, page: first } = await open(base + '/')
 await live(first)
 const second = await context.newPage()
-await second.goto(base + '/')
+await show(second, base + '/')
 await live(second)
 await post('/append?n=1')
 await has(first, 1, 1)
@@ -90,8 +90,9 @@ await first.evaluate(() => window.reloaded())
 await until('the cursor behind the load', async () => (await stored(first)).split('.')[1] === String(last))
 
 // Where nothing was missed, the position is that of the hop all the same.
+const lives = await first.evaluate(() => window.lives)
 await post('/mode?mode=forgetful')
-await until('one stream', async () => (await streams()) === 1)
+await until('the next stream', () => first.evaluate((lives) => window.lives > lives, lives))
 await post('/append?n=1')
 last++
 await until('the event', async () => (await stored(first)).split('.')[1] === String(last))

@@ -1,7 +1,7 @@
 // Drives pages with the TypeScript client through trouble: node tabs.js BASE.
 // Fails with what went wrong.
 import assert from 'node:assert/strict'
-import { open } from './browser.js'
+import { open, show } from './browser.js'
 import { base, count, got, has, live, post, sequence, stored, streams, until } from './pages.js'
 
 const { context, page: blank } = await open(base + '/blank')
@@ -12,7 +12,7 @@ const append = async (n) => {
 }
 const tab = async () => {
   const page = await context.newPage()
-  await page.goto(base + '/')
+  await show(page, base + '/')
   return page
 }
 
@@ -149,7 +149,7 @@ const start = last + 1
 await append(2)
 await has(other, start, last)
 assert.deepEqual(await got(stopped), [])
-assert.equal(await streams(), 1)
+await until('one stream', async () => (await streams()) === 1)
 await other.evaluate(() => window.stop())
 await until('no stream', async () => (await streams()) === 0)
 await context.close()
@@ -159,7 +159,7 @@ const refusing = await open(base + '/blank', { cookies: 'refused' })
 const alone = []
 for (let i = 0; i < 2; i++) {
   const page = await refusing.context.newPage()
-  await page.goto(base + '/')
+  await show(page, base + '/')
   await live(page)
   alone.push(page)
 }

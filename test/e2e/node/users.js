@@ -1,6 +1,6 @@
 // Two users of one browser: node users.js BASE. Fails with what went wrong.
 import assert from 'node:assert/strict'
-import { open } from './browser.js'
+import { open, show } from './browser.js'
 import { base, count, live, post, streams, until } from './pages.js'
 
 const { context, page: blank } = await open(base + '/blank')
@@ -8,7 +8,7 @@ const login = (user) => blank.evaluate((user) => fetch('/login?user=' + user), u
 const tab = async (user, more = '{}') => {
   const page = await context.newPage()
   await page.addInitScript(([user, more]) => (window.options = { url: '/mine', user, ...eval(`(${more})`) }), [user, more])
-  await page.goto(base + '/')
+  await show(page, base + '/')
   return page
 }
 const append = (user) => post('/append?topic=user:' + user)

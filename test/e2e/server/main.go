@@ -1,6 +1,6 @@
-// Command server is the quickstart's stream over TLS, with HTTP/2 and HTTP/1.1:
-// a log in a bbolt file, POST /events to append NDJSON, GET /events to follow,
-// SIGTERM to drain.
+// Command server is the quickstart's stream over TLS, with HTTP/2 and HTTP/1.1,
+// or without TLS, and compressed or not: a log in a bbolt file, POST /events to
+// append NDJSON, GET /events to follow, SIGTERM to drain.
 package main
 
 import (
@@ -24,23 +24,24 @@ import (
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8443", "`host:port` to listen on")
 	db := flag.String("db", "gapless.db", "bbolt `file` that holds the log")
-	cert := flag.String("cert", "", "certificate `file`")
+	compress := flag.Bool("compress", false, "send gzip to clients that take it")
+	cert := flag.String("cert", "", "certificate `file`; empty: no TLS")
 	key := flag.String("key", "", "key `file`")
 	flag.Parse()
-	if err := run(*addr, *db, *cert, *key); err != nil {
+	if err := run(*addr, *db, *cert, *key, *compress); err != nil {
 		fmt.Fprintln(os.Stderr, "server:", err)
 		os.Exit(1)
 	}
 }
 
-func run(addr, db, cert, key string) error {
+func run(addr, db, cert, key string, compress bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	log, err := boltlog.OpenFile(ctx, db, "events", nil)
 	if err != nil {
 		return err
 	}
-	stream, err := sse.NewHandler(log, &sse.Options{Retry: time.Second})
+	stream, err := sse.NewHandler(log, &sse.Options{Retry: time.Second, Limits: sse.Limits{Compress: compress}})
 	if err != nil {
 		return errors.Join(err, log.Close())
 	}
@@ -48,14 +49,18 @@ func run(addr, db, cert, key string) error {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("POST /events", func(w http.ResponseWriter, r *http.Request) { appendAll(w, r, log) })
 	mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
-		// The test reads which protocol each client speaks.
-		fmt.Fprintf(os.Stderr, "%s %s\n", r.URL.Query().Get("client"), r.Proto)
-		stream.ServeHTTP(w, r)
+		stream.ServeHTTP(&noted{w, r}, r)
 	})
 	server := &http.Server{Addr: addr, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	server.RegisterOnShutdown(func() { _ = stream.Close() }) // ends within its grace
 	ended := make(chan error, 1)
-	go func() { ended <- server.ListenAndServeTLS(cert, key) }()
+	go func() {
+		if cert == "" {
+			ended <- server.ListenAndServe()
+		} else {
+			ended <- server.ListenAndServeTLS(cert, key)
+		}
+	}()
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
@@ -66,6 +71,19 @@ func run(addr, db, cert, key string) error {
 		}
 	}
 	return errors.Join(err, stream.Close(), log.Close())
+}
+
+// noted is a response of which the test reads what the client speaks.
+type noted struct {
+	http.ResponseWriter
+	r *http.Request
+}
+
+func (w *noted) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *noted) WriteHeader(status int) {
+	fmt.Fprintf(os.Stderr, "%s %s %s\n", w.r.URL.Query().Get("client"), w.r.Proto, w.Header().Get("Content-Encoding"))
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // appendAll appends the events of an NDJSON body, all or none.
