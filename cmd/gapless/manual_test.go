@@ -2,8 +2,6 @@ package main_test
 
 import (
 	"database/sql"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,7 +37,7 @@ func steps(page, marker string) []step {
 
 // TestTheManual runs the commands of docs/program.md.
 func TestTheManual(t *testing.T) {
-	there := strings.NewReplacer("postgres://localhost/shop", freshPostgres(t), "127.0.0.1:8080", freePort(t), "127.0.0.1:9090", freePort(t))
+	there := strings.NewReplacer("postgres://localhost/shop", freshPostgres(t), "127.0.0.1:8080", testserver.FreeAddr(t), "127.0.0.1:9090", testserver.FreeAddr(t))
 	testPage(t, "program.md", t.TempDir(), there, "curl", "openssl", "psql", "sqlite3")
 }
 
@@ -59,7 +57,7 @@ func TestMigrating(t *testing.T) {
 	if _, err := db.Exec(string(schema)); err != nil {
 		t.Fatal(err)
 	}
-	testPage(t, "migrating.md", dir, strings.NewReplacer("127.0.0.1:8080", freePort(t)), "curl", "sqlite3")
+	testPage(t, "migrating.md", dir, strings.NewReplacer("127.0.0.1:8080", testserver.FreeAddr(t)), "curl", "sqlite3")
 }
 
 // testPage runs the commands of a page of docs that are marked with the test's
@@ -151,15 +149,4 @@ func plain(text string) string {
 		text = regexp.MustCompile(pattern).ReplaceAllString(text, with)
 	}
 	return text
-}
-
-// freePort is an address on which nobody listens.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return fmt.Sprint(l.Addr())
 }

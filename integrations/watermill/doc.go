@@ -1,6 +1,9 @@
 // Package gaplesswatermill makes a Publisher and a Subscriber of watermill of any
 // [cdc.Log].
 //
+//	publisher := gaplesswatermill.NewPublisher(log)
+//	subscriber, err := gaplesswatermill.NewSubscriber(log, place, &gaplesswatermill.SubscriberOptions{Group: "mails"})
+//
 // A message is an event whose topic is that of the message, whose data is the
 // payload and whose metadata is the metadata. The UUID is the event's ID without
 // the topic and the slash before it: publishing a message again adds nothing, and

@@ -21,8 +21,9 @@ type Publisher struct {
 
 var _ message.Publisher = (*Publisher)(nil)
 
-// NewPublisher returns a publisher to the log, which must be an
-// [cdc.Appender] and stays the caller's.
+// NewPublisher returns a publisher to the log, which stays the caller's. If
+// [cdc.Append] does not reach an Appender in it, Publish fails with
+// [errors.ErrUnsupported].
 func NewPublisher(log cdc.Log) *Publisher { return &Publisher{log: log} }
 
 // Publish appends the messages, all or none, with the context of the first. One

@@ -18,7 +18,7 @@ import (
 const module = "github.com/gapless-go/gapless"
 
 // testModules hold tests and benchmarks only; nobody requires them.
-var testModules = []string{"test", "benchmarks"}
+var testModules = []string{"test", "benchmarks", "benchmarks/mercure"}
 
 // The rules are about the whole repository: names are relative to its root.
 func TestMain(m *testing.M) {

@@ -100,16 +100,19 @@ func TestReleaseTagsEveryModule(t *testing.T) {
 	}
 }
 
-// The Makefile keeps tests that measure time apart by the names of packages.
+// The Makefile keeps tests apart that measure time, and those with deadlines, by
+// the names of packages.
 func TestTimedPackagesExist(t *testing.T) {
-	_, list, ok := strings.Cut(strings.ReplaceAll(read(t, "Makefile"), "\\\n", ""), "\nTIMED := ")
-	list, _, _ = strings.Cut(list, "\n")
-	if !ok || list == "" {
-		t.Fatal("the Makefile has no TIMED")
-	}
-	for folder := range strings.FieldsSeq(list) {
-		if _, err := os.Stat(strings.TrimSuffix(folder, "/...")); err != nil {
-			t.Errorf("TIMED in the Makefile: %v", err)
+	for _, name := range []string{"PAIRED", "TIMED"} {
+		_, list, ok := strings.Cut(strings.ReplaceAll(read(t, "Makefile"), "\\\n", ""), "\n"+name+" := ")
+		list, _, _ = strings.Cut(list, "\n")
+		if !ok || list == "" {
+			t.Fatalf("the Makefile has no %s", name)
+		}
+		for folder := range strings.FieldsSeq(list) {
+			if _, err := os.Stat(strings.TrimSuffix(folder, "/...")); err != nil {
+				t.Errorf("%s in the Makefile: %v", name, err)
+			}
 		}
 	}
 }

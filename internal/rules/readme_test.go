@@ -21,7 +21,7 @@ const patience = 2 * time.Minute
 // the README does.
 func TestMakeRunServesThePage(t *testing.T) {
 	need(t, "make", "curl", "bash")
-	addr := freeAddr(t)
+	addr := testserver.FreeAddr(t)
 	start(t, exec.Command("make", "run", "ADDR="+addr, "DB="+filepath.Join(t.TempDir(), "run.db")))
 	await(t, "make run to serve the page", func() bool { return status("http://"+addr+"/") == http.StatusOK })
 	for _, text := range blocksFor(t, "README.md", t.Name()) {
@@ -37,7 +37,7 @@ func TestMakeRunServesThePage(t *testing.T) {
 // TestTheProgramOfTheREADME builds the README's program, sends it an order
 // while a client follows, and ends it: the stream ends with it.
 func TestTheProgramOfTheREADME(t *testing.T) {
-	addr := freeAddr(t)
+	addr := testserver.FreeAddr(t)
 	cmd := startTheProgram(t, addr)
 	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	stream, err := client.Get("http://" + addr + "/events")
@@ -118,16 +118,6 @@ func start(t *testing.T, cmd *exec.Cmd) {
 			t.Log(out.String())
 		}
 	})
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // status is 0 while nobody answers.

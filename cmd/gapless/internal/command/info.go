@@ -35,7 +35,7 @@ func (a *app) info() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(cmd.Context(), source.Read, func(s *source.Source) error {
-				i, err := look(cmd.Context(), s.Log, count)
+				i, err := readInfo(cmd.Context(), s.Log, count)
 				if err != nil {
 					return err
 				}
@@ -48,7 +48,7 @@ func (a *app) info() *cobra.Command {
 	return cmd
 }
 
-func look(ctx context.Context, log cdc.Log, count bool) (*info, error) {
+func readInfo(ctx context.Context, log cdc.Log, count bool) (*info, error) {
 	b, err := log.Bounds(ctx)
 	if err != nil {
 		return nil, err
