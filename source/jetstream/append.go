@@ -216,7 +216,7 @@ func (a *appending) split(ctx context.Context) error {
 	for i, m := range a.msgs {
 		subjects[i] = subjectOf(a.log.name, m.token)
 	}
-	found, err := a.log.messages(ctx, get{Last: subjects})
+	found, _, err := a.log.messages(ctx, get{Last: subjects})
 	if err != nil {
 		return err
 	}

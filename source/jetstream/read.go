@@ -26,25 +26,27 @@ func (h *handle) Bounds(ctx context.Context) (cdc.Bounds, error) {
 // removed are found by the sequences, which have no holes: it is a
 // [*cdc.ResetError] with [cdc.ReasonTruncated] for every cursor below them.
 func (h *handle) Read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
-	maxBytes := cdc.PageBytes
 	return ask(ctx, h, "read", func(ctx context.Context) (cdc.Page, error) {
-		page, err := h.read(ctx, after, max(limit, 1), maxBytes)
-		if errors.Is(err, errBehind) {
-			maxBytes += int(h.conn.MaxPayload()) // the cursor's own event may have filled it
-		}
-		return page, err
+		return h.read(ctx, after, max(limit, 1))
 	})
 }
 
 // read takes the events first and the bounds afterwards: an epoch never comes
 // back, so a log that still has the cursor's had it when the events were taken,
 // and whatever a purge removed before that is below the floor.
-func (h *handle) read(ctx context.Context, after cdc.Cursor, limit, maxBytes int) (cdc.Page, error) {
+func (h *handle) read(ctx context.Context, after cdc.Cursor, limit int) (cdc.Page, error) {
 	from := max(after.Seq, after.Seq+1) // it may be the highest of all numbers
 	if after.Tag != "" && after.Seq > 0 {
 		from = after.Seq
 	}
-	events, err := h.events(ctx, get{Seq: from, Batch: min(limit, math.MaxInt32) + 1, MaxBytes: maxBytes})
+	request := get{Seq: from, Batch: min(limit, math.MaxInt32) + 1, MaxBytes: cdc.PageBytes}
+	events, more, err := h.events(ctx, request)
+	if err == nil && more && len(events) == 1 && events[0].Seq == after.Seq { // its own event has filled the answer
+		var rest []cdc.Event
+		request.Seq++
+		rest, _, err = h.events(ctx, request)
+		events = append(events, rest...)
+	}
 	if err != nil {
 		return cdc.Page{}, h.unanswered(ctx, err)
 	}
@@ -239,42 +241,47 @@ type get struct {
 	Last     []string `json:"multi_last,omitempty"`
 }
 
-// events returns what one replica has, in order. It may be less than all.
-func (h *handle) events(ctx context.Context, request get) ([]cdc.Event, error) {
-	msgs, err := h.messages(ctx, request)
+// events returns what one replica has, in order. It may be less than all: more
+// says that the replica has some behind them.
+func (h *handle) events(ctx context.Context, request get) (events []cdc.Event, more bool, err error) {
+	msgs, more, err := h.messages(ctx, request)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	events := make([]cdc.Event, len(msgs))
+	events = make([]cdc.Event, len(msgs))
 	for i, msg := range msgs {
 		if events[i], err = h.event(msg); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	return events, nil
+	return events, more, nil
 }
 
-func (h *handle) messages(ctx context.Context, request get) ([]*nats.Msg, error) {
+// headerPending, of the message that ends an answer, has how many the replica has
+// behind it; nats.go has no name for it.
+const headerPending = "Nats-Num-Pending"
+
+func (h *handle) messages(ctx context.Context, request get) (msgs []*nats.Msg, more bool, err error) {
 	body, err := json.Marshal(request)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	sub, err := h.conn.SubscribeSync(h.conn.NewInbox())
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
 	if err := h.conn.PublishRequest(h.prefix+"DIRECT.GET."+h.name, sub.Subject, body); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var msgs []*nats.Msg
 	for {
 		msg, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if added(msg, jetstream.SequenceHeader) == "" {
-			return msgs, status(msg)
+			pending := added(msg, headerPending)
+			return msgs, pending != "" && pending != "0", status(msg)
 		}
 		msgs = append(msgs, msg)
 	}
