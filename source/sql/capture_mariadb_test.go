@@ -225,6 +225,7 @@ func TestMariaDBLeavesNothingOfItsTrial(t *testing.T) {
 // TestMariaDBWaitsForNoReader: behind a lock that Capture waits for, all other
 // statements of the table would wait.
 func TestMariaDBWaitsForNoReader(t *testing.T) {
+	t.Parallel() // it waits
 	l, db := mariadbVariant.fresh(t)
 	table := sqllog.Table{Name: "k"}
 	mustExec(t, db, "CREATE TABLE k (id INT PRIMARY KEY)")

@@ -25,6 +25,7 @@ func TestListenDSNThatCannotBeReadIsRefused(t *testing.T) {
 // TestListenThatDoesNotWorkIsReported: once, however often it is tried, and again
 // after it has worked in between.
 func TestListenThatDoesNotWorkIsReported(t *testing.T) {
+	t.Parallel() // it waits
 	driver, dsn := freshPostgres(t)
 	db := connect(t, driver, dsn)
 	_, other := freshPostgres(t)
