@@ -27,7 +27,8 @@ type handle struct {
 	epochOf       func(*jetstream.StreamInfo) (string, error)
 	eventOf       func(*nats.Msg) (cdc.Event, error) // Seq and Time are set afterwards
 	ignoreDeleted bool
-	renews        bool // a stream that went back gets another epoch: it is a log's
+	renews        bool          // a stream that went back gets another epoch: it is a log's
+	updating      chan struct{} // has one while the epoch is replaced
 
 	live   *cdc.Polled
 	ctx    context.Context // ended by Close
@@ -44,6 +45,7 @@ type handle struct {
 func (h *handle) init(js jetstream.JetStream, name string, poll cdc.PollOptions) error {
 	o := js.Options()
 	h.js, h.conn, h.name, h.timeout = js, js.Conn(), name, o.DefaultTimeout
+	h.updating = make(chan struct{}, 1)
 	switch {
 	case o.Domain != "":
 		h.prefix = "$JS." + o.Domain + ".API."

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/gapless-go/gapless/cdc"
 )
 
@@ -84,11 +82,32 @@ func (h *handle) isStored(ctx context.Context, m mark) (bool, error) {
 	return m.at.Equal(stored.Time.Truncate(time.Microsecond)), nil
 }
 
-// replaceEpoch gives a stream that went back another epoch. Two processes that do so at
-// once change it twice, which costs a reader a second reset.
-func (h *handle) replaceEpoch(ctx context.Context, config jetstream.StreamConfig) (cdc.Bounds, error) {
-	if _, err := h.js.UpdateStream(ctx, withEpoch(config, cdc.NewEpoch())); err != nil {
+// replaceEpoch gives a stream that went back another epoch than the lost one, and
+// returns the bounds after that.
+func (h *handle) replaceEpoch(ctx context.Context, lost string) (cdc.Bounds, error) {
+	if err := h.updateEpoch(ctx, lost); err != nil {
 		return cdc.Bounds{}, err
 	}
 	return h.current(ctx, cdc.Cursor{}, false)
+}
+
+// updateEpoch changes the epoch unless somebody else has: one call of a process at
+// a time. Two processes that do so within a round trip change it twice, since the
+// server updates without a condition: that costs a reader a second reset.
+func (h *handle) updateEpoch(ctx context.Context, lost string) error {
+	select {
+	case h.updating <- struct{}{}:
+		defer func() { <-h.updating }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	info, err := h.info(ctx)
+	if err != nil {
+		return err
+	}
+	if epoch, err := h.epochOf(info); err != nil || epoch != lost {
+		return err
+	}
+	_, err = h.js.UpdateStream(ctx, withEpoch(info.Config, cdc.NewEpoch()))
+	return err
 }

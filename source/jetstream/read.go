@@ -175,7 +175,7 @@ func (h *handle) current(ctx context.Context, cursor cdc.Cursor, checked bool) (
 		return cdc.Bounds{}, errBehind
 	}
 	if h.renews && shrunk {
-		return h.replaceEpoch(ctx, info.Config)
+		return h.replaceEpoch(ctx, epoch)
 	}
 	if h.renews && !checked && hasQuorum(info.Cluster) {
 		lost, err := h.wentBack(ctx, kept, b, info.State.LastTime.Truncate(time.Microsecond))
@@ -183,7 +183,7 @@ func (h *handle) current(ctx context.Context, cursor cdc.Cursor, checked bool) (
 			return cdc.Bounds{}, err
 		}
 		if lost {
-			return h.replaceEpoch(ctx, info.Config)
+			return h.replaceEpoch(ctx, epoch)
 		}
 	}
 	h.remember(before, b)

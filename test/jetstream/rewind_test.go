@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
@@ -58,5 +59,35 @@ func TestRewindCutsBlocks(t *testing.T) {
 	}
 	if b := bounds(t, openLog(t, n, "events")); b.Last != 4 {
 		t.Errorf("the stream ends at %d, want 4", b.Last)
+	}
+}
+
+// TestOneRewindIsOneEpoch lets many calls find out at once that the stream went
+// back: a second epoch would reset the readers that were just told the first.
+func TestOneRewindIsOneEpoch(t *testing.T) {
+	n := startNode(t)
+	log := openLog(t, n, "events")
+	appendN(t, log, 10)
+	if err := n.rewind("events", 4); err != nil {
+		t.Fatal(err)
+	}
+	const calls = 32
+	epochs := make(chan string, calls)
+	var all sync.WaitGroup
+	for range calls {
+		all.Go(func() {
+			b, err := log.Bounds(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			epochs <- b.Epoch
+		})
+	}
+	all.Wait()
+	now := bounds(t, log).Epoch
+	for range calls {
+		if e := <-epochs; e != now {
+			t.Fatalf("Bounds gave epoch %q, and the log has %q", e, now)
+		}
 	}
 }
