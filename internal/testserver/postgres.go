@@ -41,7 +41,7 @@ func StartPostgres(tb testing.TB, settings ...string) *Postgres {
 	}
 	p.makeData(tb, "initdb", "-U", "gapless", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 	p.Port, p.process = startOnFreePort(tb, "postgres", p.start)
-	tb.Cleanup(p.Kill)
+	tb.Cleanup(p.stop)
 	return p
 }
 
@@ -51,7 +51,7 @@ func StartStandby(tb testing.TB, primary *Postgres) *Postgres {
 	p := &Postgres{bin: primary.bin, cred: primary.cred, settings: primary.settings}
 	p.makeData(tb, "pg_basebackup", "-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", primary.DSN("postgres"))
 	p.Port, p.process = startOnFreePort(tb, "postgres", p.start)
-	tb.Cleanup(p.Kill)
+	tb.Cleanup(p.stop)
 	return p
 }
 
@@ -89,7 +89,7 @@ func (p *Postgres) start(tb testing.TB, port int) *process {
 	tb.Helper()
 	args := []string{
 		"-D", p.data, "-p", strconv.Itoa(port), "-h", "127.0.0.1", "-k", "",
-		"-c", "fsync=off", "-c", "max_connections=200",
+		"-c", "fsync=off", "-c", "max_connections=200", "-c", "dynamic_shared_memory_type=mmap", // which is in the folder
 	}
 	for _, s := range p.settings {
 		args = append(args, "-c", s)
@@ -112,6 +112,9 @@ func (p *Postgres) start(tb testing.TB, port int) *process {
 	}
 	return process
 }
+
+// stop ends the server at once, but by itself.
+func (p *Postgres) stop() { p.process.stop(syscall.SIGQUIT) }
 
 // Kill ends the server and all its backends with SIGKILL.
 func (p *Postgres) Kill() { p.process.kill() }

@@ -19,6 +19,9 @@ import (
 // startTimeout is how long a server may take until it answers.
 const startTimeout = 60 * time.Second
 
+// stopTimeout is how long a server may take to end before it is killed.
+const stopTimeout = 10 * time.Second
+
 // process is one run of a server's program. It dies with the test binary,
 // however that ends.
 type process struct {
@@ -63,6 +66,19 @@ func (p *process) kill() {
 			time.Sleep(time.Millisecond)
 		}
 	}
+}
+
+// stop asks the program to end with a signal, after which it leaves nothing behind
+// in the machine's memory as it does after SIGKILL, and kills it if it does not.
+func (p *process) stop(signal os.Signal) {
+	if p.cmd.Process.Signal(signal) == nil {
+		select {
+		case <-p.done:
+			return
+		case <-time.After(stopTimeout):
+		}
+	}
+	p.kill()
 }
 
 func childrenOf(parent int) []int {
