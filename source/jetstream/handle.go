@@ -28,7 +28,7 @@ type handle struct {
 	eventOf       func(*nats.Msg) (cdc.Event, error) // Seq and Time are set afterwards
 	ignoreDeleted bool
 	renews        bool          // a stream that went back gets another epoch: it is a log's
-	updating      chan struct{} // has one while the epoch is replaced
+	updating      chan struct{} // has one while the epoch is changed
 
 	live   *cdc.Polled
 	ctx    context.Context // ended by Close

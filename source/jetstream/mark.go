@@ -85,16 +85,17 @@ func (h *handle) isStored(ctx context.Context, m mark) (bool, error) {
 // replaceEpoch gives a stream that went back another epoch than the lost one, and
 // returns the bounds after that.
 func (h *handle) replaceEpoch(ctx context.Context, lost string) (cdc.Bounds, error) {
-	if err := h.updateEpoch(ctx, lost); err != nil {
+	if err := h.setEpoch(ctx, lost, cdc.NewEpoch()); err != nil {
 		return cdc.Bounds{}, err
 	}
 	return h.current(ctx, cdc.Cursor{}, false)
 }
 
-// updateEpoch changes the epoch unless somebody else has: one call of a process at
-// a time. Two processes that do so within a round trip change it twice, since the
-// server updates without a condition: that costs a reader a second reset.
-func (h *handle) updateEpoch(ctx context.Context, lost string) error {
+// setEpoch changes the epoch if it is the expected one; "" means whichever it is.
+// One call of a process does so at a time. Two processes that find a stream that
+// went back within a round trip change it twice, since the server updates without
+// a condition: that costs a reader a second reset.
+func (h *handle) setEpoch(ctx context.Context, expected, epoch string) error {
 	select {
 	case h.updating <- struct{}{}:
 		defer func() { <-h.updating }()
@@ -105,9 +106,9 @@ func (h *handle) updateEpoch(ctx context.Context, lost string) error {
 	if err != nil {
 		return err
 	}
-	if epoch, err := h.epochOf(info); err != nil || epoch != lost {
+	if now, err := h.epochOf(info); expected != "" && (err != nil || now != expected) {
 		return err
 	}
-	_, err = h.js.UpdateStream(ctx, withEpoch(info.Config, cdc.NewEpoch()))
+	_, err = h.js.UpdateStream(ctx, withEpoch(info.Config, epoch))
 	return err
 }

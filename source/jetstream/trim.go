@@ -29,14 +29,10 @@ func (l *Log) Trim(ctx context.Context, seq uint64) (int, error) {
 func (l *Log) Renew(ctx context.Context) (string, error) {
 	epoch := cdc.NewEpoch()
 	return ask(ctx, &l.handle, "renew", func(ctx context.Context) (string, error) {
-		info, err := l.info(ctx)
-		if err != nil {
+		if err := l.setEpoch(ctx, "", epoch); err != nil {
 			return "", err
 		}
-		if _, err := l.js.UpdateStream(ctx, withEpoch(info.Config, epoch)); err != nil {
-			return "", err
-		}
-		_, err = l.current(ctx, cdc.Cursor{}, false)
+		_, err := l.current(ctx, cdc.Cursor{}, false)
 		l.live.Notify()
 		return epoch, err
 	})
